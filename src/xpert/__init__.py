@@ -1,0 +1,132 @@
+"""xpert: start every user from the best personalized model instead of from scratch.
+
+The flow, in reading order::
+
+    probe -> summarize -> embed -> decompose -> catalog || (device) locate -> select -> merge -> train
+
+A server explains a pool of models with `Explainer` and publishes a `Catalog` (a `SubvectorBasis` with one coordinate row a
+model). A device finds its user's nearest model with `Selector`, may merge several with `Merger`, and fine-tunes the result
+with a `DeviceTrainer` such as `TorchTrainer`. Names are imported at first use: ``import xpert`` loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xpert.basis import SubvectorBasis
+    from xpert.catalog import Catalog
+    from xpert.errors import XpertError
+    from xpert.examples import load_examples
+    from xpert.explainer import Explainer
+    from xpert.merger import Merger
+    from xpert.protocols import (
+        DeviceTrainer,
+        Modality,
+        SelectionMethod,
+        SubvectorContext,
+        SubvectorSource,
+        Summarizer,
+        SummarizerDefaults,
+    )
+    from xpert.selector import Selector
+    from xpert.summarizers import load_summarizer
+    from xpert.summarizers.encoder import EncoderSummarizer
+    from xpert.summarizers.hf import HFSummarizer
+    from xpert.trainers.torch import TorchTrainer
+    from xpert.types import (
+        AnswerPair,
+        Candidate,
+        Coordinates,
+        Example,
+        Explanation,
+        Generation,
+        MergePlan,
+        ModelCard,
+        Selection,
+        Summary,
+        TrainingReport,
+    )
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "xpert.basis": ["SubvectorBasis"],
+    "xpert.catalog": ["Catalog"],
+    "xpert.errors": ["XpertError"],
+    "xpert.examples": ["load_examples"],
+    "xpert.explainer": ["Explainer"],
+    "xpert.merger": ["Merger"],
+    "xpert.protocols": [
+        "DeviceTrainer",
+        "Modality",
+        "SelectionMethod",
+        "SubvectorContext",
+        "SubvectorSource",
+        "Summarizer",
+        "SummarizerDefaults",
+    ],
+    "xpert.selector": ["Selector"],
+    "xpert.summarizers": ["load_summarizer"],
+    "xpert.summarizers.encoder": ["EncoderSummarizer"],
+    "xpert.summarizers.hf": ["HFSummarizer"],
+    "xpert.trainers.torch": ["TorchTrainer"],
+    "xpert.types": [
+        "AnswerPair",
+        "Candidate",
+        "Coordinates",
+        "Example",
+        "Explanation",
+        "Generation",
+        "MergePlan",
+        "ModelCard",
+        "Selection",
+        "Summary",
+        "TrainingReport",
+    ],
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "AnswerPair",
+    "Candidate",
+    "Catalog",
+    "Coordinates",
+    "DeviceTrainer",
+    "EncoderSummarizer",
+    "Example",
+    "Explainer",
+    "Explanation",
+    "Generation",
+    "HFSummarizer",
+    "MergePlan",
+    "Merger",
+    "Modality",
+    "ModelCard",
+    "Selection",
+    "SelectionMethod",
+    "Selector",
+    "SubvectorBasis",
+    "SubvectorContext",
+    "SubvectorSource",
+    "Summarizer",
+    "SummarizerDefaults",
+    "Summary",
+    "TorchTrainer",
+    "TrainingReport",
+    "XpertError",
+    "__version__",
+    "load_examples",
+    "load_summarizer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'xpert' has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,204 @@
+"""The seams: what a modality, a summarizer, a sub-vector source, a selection method and a trainer must offer.
+
+Any object that matches is accepted wherever a name is; `xpert.testing` holds the contract checks. Built-ins and installed
+plugins (entry points) are found by name through `xpert.registry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from xpert.types import AnswerPair, Array, Example, Generation, ModelCard, Selection, Summary, TrainingReport
+
+__all__ = [
+    "DeviceTrainer",
+    "Modality",
+    "Prober",
+    "SelectionMethod",
+    "SubvectorContext",
+    "SubvectorSource",
+    "Summarizer",
+    "SummarizerDefaults",
+    "TextEncoder",
+    "Writer",
+]
+
+
+class Prober(Protocol):
+    """One base model, held in memory, that answers prompts as itself or as any of its personalized models."""
+
+    def card(self, name: str, reference: str) -> ModelCard:
+        """The catalog entry of a model; checks that it belongs to this base, without loading its weights."""
+        ...
+
+    def answer(self, reference: str | None, prompts: Sequence[str], generation: Generation) -> list[str]:
+        """The answers of ``reference`` (None: of the base) to the prompts, in their order.
+
+        Raises:
+            xpert.errors.IncompatibleModelError: The model is not one of this base.
+            xpert.errors.WeightsError: Its weights are not finite or cannot be read.
+        """
+        ...
+
+    def prompts(self, references: Sequence[str]) -> list[str] | None:
+        """Prompts that base and models must share because they are recorded, or come with the base; None: any will do."""
+        ...
+
+    def second_answer(self, prompts: Sequence[str], generation: Generation) -> tuple[list[str], str]:
+        """Another base answer to each prompt, for the null embedding, and how they were made (stored with the catalog)."""
+        ...
+
+
+@runtime_checkable
+class Modality(Protocol):
+    """What a model, a prompt and an answer are: text or images."""
+
+    name: str
+
+    def open(self, base: str, *, device: str | None = None, dtype: str | None = None) -> AbstractContextManager[Prober]:
+        """Load the base once; the weights are gone when the context is left, after an error too."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummarizerDefaults:
+    """What suits a summarizer when the user does not say.
+
+    Attributes:
+        eps_orth: Largest ``|cos|`` between two accepted sub-vectors.
+        eps_dec: Largest residual, as a fraction of the embedding's norm, at which the decomposition stops.
+        subvectors: Name of the sub-vector source.
+        centering: ``null`` for summarizers whose embeddings share a common direction (LLMs), ``none`` for encoders.
+        max_candidates: Candidate words examined per model at most.
+    """
+
+    eps_orth: float = 0.1
+    eps_dec: float = 0.2
+    subvectors: str = "contrastive"
+    centering: Literal["null", "none"] = "null"
+    max_candidates: int = 128
+
+
+@runtime_checkable
+class Summarizer(Protocol):
+    """Turns pairs of answers into embeddings, and into words that may name the difference."""
+
+    @property
+    def name(self) -> str:
+        """Provenance, e.g. ``hf:meta-llama/Llama-3.1-8B-Instruct``: stored with the catalog."""
+        ...
+
+    @property
+    def instruction(self) -> str:
+        """What it is asked (a template), or how it encodes: stored with the catalog."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """``D``, the width of its embeddings."""
+        ...
+
+    @property
+    def defaults(self) -> SummarizerDefaults:
+        """Thresholds and choices that suit it."""
+        ...
+
+    def summarize(self, pairs: Sequence[AnswerPair], *, n_candidates: int = 0) -> Summary:
+        """Embed each pair; with ``n_candidates``, also that many words for their common difference, best first.
+
+        Row ``p`` depends on pair ``p`` alone: the same pairs in any order and batch size give the same rows (1e-5).
+
+        Raises:
+            xpert.errors.DataError: No pairs.
+            xpert.errors.WeightsError: A result is not finite.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free weights and files. Called when the work is done; a second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """Writes texts in a style: what contrastive sub-vectors need (an LLM summarizer does it itself)."""
+
+    def write(self, word: str, prompts: Sequence[str], *, seed: int = 0) -> list[str]:
+        """One answer per prompt, in the style that ``word`` names."""
+        ...
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Encodes texts: what described sub-vectors need (an encoder summarizer does it itself)."""
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """``(N, D)`` embeddings of whole texts, each of unit norm before chunks are pooled."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubvectorContext:
+    """What a sub-vector source works with.
+
+    Attributes:
+        summarizer: The summarizer in whose space the sub-vectors lie.
+        prompts: The probe prompts (``P``).
+        base_answers: The base's answers to them.
+        null: ``(D,)`` the null embedding that was subtracted from the models' embeddings (zeros: none).
+        seed: Seed of whatever is sampled.
+    """
+
+    summarizer: Summarizer
+    prompts: Sequence[str]
+    base_answers: Sequence[str]
+    null: Array
+    seed: int = 0
+
+
+@runtime_checkable
+class SubvectorSource(Protocol):
+    """Turns words into sub-vectors."""
+
+    name: str
+
+    def vectors(self, words: Sequence[str], context: SubvectorContext) -> Array:
+        """``(W, D)`` sub-vectors ``v_w`` in the centred space, one row a word; a word's row does not depend on the others asked for."""
+        ...
+
+
+@runtime_checkable
+class SelectionMethod(Protocol):
+    """Chooses a model for a user's data. `xpert.Selector` is one; the baselines are others."""
+
+    def select(
+        self, examples: Sequence[Example], base_answers: Sequence[str] | Sequence[Example] | None = None
+    ) -> Selection:
+        """The choice; ``ranking`` holds every model of the pool, best first."""
+        ...
+
+
+@runtime_checkable
+class DeviceTrainer(Protocol):
+    """Fine-tunes a start model on personal data, where the data is."""
+
+    def fit(
+        self,
+        start: str | Path,
+        examples: Sequence[Example],
+        *,
+        out: str | Path,
+        validation: Sequence[Example] | None = None,
+        resume: bool = False,
+    ) -> TrainingReport:
+        """Train and write the result to ``out``, a folder that PEFT or Transformers load.
+
+        Raises:
+            xpert.errors.RecordedModelError: ``start`` has no weights.
+            xpert.errors.TrainingError: The loss is not finite, or a checkpoint belongs to another run.
+        """
+        ...

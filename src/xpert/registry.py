@@ -1,0 +1,77 @@
+"""Names to objects: one registry a family, built-ins and installed plugins (entry points) alike.
+
+A plugin registers with an entry point, for example ``[project.entry-points."xpert.summarizers"] mine = "my_package:MySummarizer"``,
+and is then reached as ``mine:TARGET``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from xpert.errors import ReferenceNotFoundError
+
+__all__ = ["MERGERS", "MODALITIES", "SUBVECTORS", "SUMMARIZERS", "TRAINERS", "Registry"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """One family's names.
+
+    Attributes:
+        family: What its members are called in messages.
+        group: The entry-point group of plugins.
+        builtin: Name to ``module:attribute``, imported at first use.
+    """
+
+    family: str
+    group: str
+    builtin: Mapping[str, str]
+
+    def names(self) -> list[str]:
+        """Every name, built-ins first."""
+        return [*self.builtin, *sorted(e.name for e in entry_points(group=self.group) if e.name not in self.builtin)]
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The class or factory behind a name.
+
+        Raises:
+            xpert.errors.ReferenceNotFoundError: No such name.
+        """
+        if name in self.builtin:
+            module, attribute = self.builtin[name].split(":")
+            return getattr(importlib.import_module(module), attribute)
+        for entry in entry_points(group=self.group):
+            if entry.name == name:
+                return entry.load()
+        raise ReferenceNotFoundError(
+            f"unknown {self.family} {name!r}: expected one of {', '.join(self.names())} (plugins register in the entry-point group {self.group!r})"
+        )
+
+
+SUMMARIZERS = Registry(
+    family="summarizer",
+    group="xpert.summarizers",
+    builtin={
+        "hf": "xpert.summarizers.hf:HFSummarizer",
+        "encoder": "xpert.summarizers.encoder:EncoderSummarizer",
+    },
+)
+SUBVECTORS = Registry(
+    family="sub-vector source",
+    group="xpert.subvectors",
+    builtin={
+        "contrastive": "xpert.subvectors.contrastive:ContrastiveSubvectors",
+        "described": "xpert.subvectors.described:DescribedSubvectors",
+    },
+)
+MODALITIES = Registry(
+    family="modality", group="xpert.modalities", builtin={"text": "xpert.modalities.text:TextModality"}
+)
+MERGERS = Registry(
+    family="merge method", group="xpert.mergers", builtin={"linear": "xpert.mergers.linear:LinearMerger"}
+)
+TRAINERS = Registry(family="trainer", group="xpert.trainers", builtin={"torch": "xpert.trainers.torch:TorchTrainer"})

@@ -1,0 +1,256 @@
+"""The frozen values that pass between the steps: probe, summarize, decompose, locate, select, merge, train.
+
+Arrays are NumPy arrays on every seam (ADR 0001): whoever computes with torch, ONNX Runtime or anything else converts at
+its own border. Axis letters: ``M`` models, ``P`` pairs (probes), ``D`` embedding width, ``K`` sub-vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "AnswerPair",
+    "Array",
+    "Axis",
+    "AxisKind",
+    "Candidate",
+    "Coordinates",
+    "Example",
+    "Explanation",
+    "Generation",
+    "MergePlan",
+    "ModelCard",
+    "Selection",
+    "Summary",
+    "TrainingReport",
+]
+
+Array: TypeAlias = NDArray[np.float32]
+AxisKind: TypeAlias = Literal["word", "measured", "unnamed"]
+"""What an axis of the common basis is: a word of the summarizer, a quantity that a program reads off the pairs, or a
+direction that no candidate word covers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One piece of personal (or recorded) data.
+
+    Attributes:
+        prompt: What was asked; None where there was no prompt (notes, chat lines).
+        response: The text, or the path of an image.
+        response2: A second, independent answer to the same prompt, if one was recorded.
+    """
+
+    prompt: str | None = None
+    response: str
+    response2: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerPair:
+    """Two answers that are compared: the base model's and another's (a personalized model's, or the user's own text).
+
+    Attributes:
+        prompt: What both answer; empty for an unpaired comparison.
+        base: The base model's answer (a text, or the path of an image).
+        other: The answer whose style is to be named.
+    """
+
+    prompt: str
+    base: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A word that may name a difference, with its score: a probability for an LLM, a cosine for an encoder."""
+
+    word: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a summarizer says about a list of pairs.
+
+    Attributes:
+        embeddings: ``(P, D)`` float32, one row a pair, in the order of the pairs. Their mean is the embedding ``e``.
+        candidates: Words that may name the common difference, best first; empty when none were asked for.
+    """
+
+    embeddings: Array
+    candidates: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """How a model answers a probe.
+
+    Attributes:
+        max_new_tokens: Longest answer, in tokens.
+        temperature: 0 is greedy decoding; above 0 samples with the seed.
+        top_p: Nucleus of the sampling distribution.
+        seed: Seed of the sampling; the same seed gives the same answers in any batch size.
+        batch_size: Prompts answered at once; None lets the modality choose.
+    """
+
+    max_new_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One axis of the common basis.
+
+    Attributes:
+        word: The word that names it; a measured axis carries its quantity's name, an unnamed one ``unnamed-1`` and so on.
+        kind: Whether the name is the summarizer's, a measured quantity's, or none.
+    """
+
+    word: str
+    kind: AxisKind = "word"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coordinates:
+    """A place in the explainable space.
+
+    Attributes:
+        values: ``(K,)`` coefficients ``z``, one per axis.
+        stderr: ``(K,)`` standard errors over the pairs.
+        n_pairs: Pairs behind them.
+    """
+
+    values: Array
+    stderr: Array
+    n_pairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One model in words with numbers.
+
+    Attributes:
+        name: The model's name in the catalog.
+        words: ``(word, coefficient)`` over all axes, the largest contribution to the embedding first.
+        residual: ``|| e - sum_i z_i v_i || / || e ||`` over the word axes: the left side of Eq. 3 divided by ``|| e ||``.
+        named_share: Norm of the part of ``e`` that the word axes span, as a fraction of ``|| e ||``.
+        measured_share: The same for the measured axes, after the words.
+        unnamed_share: The same for the unnamed axes, after words and measured axes.
+        converged: Whether the stop rule of Eq. 3 was met by words.
+    """
+
+    name: str
+    words: tuple[tuple[str, float], ...]
+    residual: float
+    named_share: float
+    measured_share: float
+    unnamed_share: float
+    converged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """A catalog's entry for one model.
+
+    Attributes:
+        name: Its name in the catalog.
+        reference: Where it is (a path, a Hub id, ``answers:FILE``, ``zoo:NAME``).
+        revision: Hub commit, or None for a local model.
+        kind: ``full``, ``adapter``, ``pipeline`` or ``recorded``.
+        base: The base model's reference, as the catalog knows it.
+        bytes: What a device must download to have it.
+        licence: As its model card states it, or None.
+        sha256: Digest over its weight files (a recorded model: over its answers).
+    """
+
+    name: str
+    reference: str
+    revision: str | None = None
+    kind: Literal["full", "adapter", "pipeline", "recorded"]
+    base: str
+    bytes: int
+    licence: str | None = None
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What the selector chose for a user.
+
+    Attributes:
+        best: Name of the nearest model.
+        matched: Whether it is near enough to be called a match (distance at most ``threshold``).
+        ranking: ``(name, distance)``, nearest first.
+        words: The user's own text in words: ``(word, coefficient)``, the largest contribution first.
+        coordinates: The user's place in the common basis.
+        threshold: The distance up to which a model counts as a match.
+        axes: Which axes were compared: ``all``, ``named`` or ``named+measured``.
+        paired: Whether the base's answers to the same prompts were there.
+    """
+
+    best: str
+    matched: bool
+    ranking: tuple[tuple[str, float], ...]
+    words: tuple[tuple[str, float], ...]
+    coordinates: Coordinates
+    threshold: float
+    axes: str = "all"
+    paired: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergePlan:
+    """Which models to merge, and with which weights (Eq. 4).
+
+    Attributes:
+        weights: Model name to non-negative weight (``alpha``, ``beta`` of Eq. 5).
+        distance_before: ``|| e_best - e_user ||`` of the best single model at weight 1, as a fraction of ``|| e_user ||``.
+        distance_after: ``|| sum_i w_i e_i - e_user ||``, likewise.
+        words: The merged model's words: the union of its members', weighted.
+    """
+
+    weights: Mapping[str, float]
+    distance_before: float
+    distance_after: float
+    words: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingReport:
+    """What a training run did.
+
+    Attributes:
+        steps: Optimizer steps done.
+        seconds: Wall-clock time of training, evaluation included, loading not.
+        samples: Training examples seen (with repetition).
+        losses: ``(step, training loss)``, in nats a token.
+        eval_losses: ``(step, validation loss)``; step 0 is before the first step.
+        first_loss: First training loss. last_loss: Last training loss.
+        trainable_parameters: Number of parameters that were trained.
+        stopped_by: ``max_steps``, ``target_loss`` or ``no_improvement``.
+        out: Folder of the result.
+        energy_j: Energy in joules if it was measured, else None.
+    """
+
+    steps: int
+    seconds: float
+    samples: int
+    losses: tuple[tuple[int, float], ...]
+    eval_losses: tuple[tuple[int, float], ...] = ()
+    first_loss: float
+    last_loss: float
+    trainable_parameters: int
+    stopped_by: Literal["max_steps", "target_loss", "no_improvement"]
+    out: Path
+    energy_j: float | None = None
+    details: Mapping[str, object] = field(default_factory=lambda: {})
