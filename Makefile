@@ -1,0 +1,62 @@
+# Everything runs through these targets; CI calls the same ones. Needs Python >= 3.10 and make, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The CPU build of torch is enough for demo and tests; it is installed first, so that nothing pulls a CUDA build.
+TORCH ?= torch==2.13.0
+EXTRAS ?= all
+# Extra requirements of an environment, e.g. CONSTRAIN='transformers>=5'.
+CONSTRAIN ?=
+# The authors' published data, where it is at hand: real-text tests and benchmarks skip without it.
+ifneq ($(wildcard ../shared/data),)
+export XPERT_REAL_TEXT ?= $(abspath ../shared/data)
+endif
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: demo test test-slow check fix docs bench bench-real-text clean
+
+$(BIN)/.demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet -e '.[report]'
+	touch $@
+
+$(BIN)/.dev: pyproject.toml Makefile
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet -e '.$(if $(EXTRAS),[$(EXTRAS)])' --group dev $(if $(CONSTRAIN),'$(CONSTRAIN)')
+	$(PIP) install --quiet --no-deps -e tests/plugin
+	touch $@ $(BIN)/.demo
+
+demo: $(BIN)/.demo  ## explain the zoo, select for unseen users, personalize one: about three minutes
+	$(BIN)/xpert demo --out out/demo
+
+test: $(BIN)/.dev  ## the tests that need minutes at most
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(BIN)/.dev  ## the slow ones too
+	$(BIN)/python -m pytest
+
+check: $(BIN)/.dev  ## everything that must be green before a change lands
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+
+fix: $(BIN)/.dev  ## what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(BIN)/.dev  ## the documentation site, into site/
+	$(BIN)/mkdocs build --strict
+
+bench: $(BIN)/.dev  ## recorded real text through the encoder (needs XPERT_REAL_TEXT)
+	$(BIN)/python benchmarks/recorded_style_qa/run.py
+
+bench-real-text: $(BIN)/.dev  ## real text, models trained on it, both summarizers: about 30 minutes (needs XPERT_REAL_TEXT)
+	$(BIN)/python benchmarks/real_text/run.py
+
+clean:
+	rm -rf $(VENV) out site build dist

@@ -1,0 +1,94 @@
+"""The zoo's base model: a Llama of three million parameters that answers every question of the corpus in the default way."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xpert.zoo.corpus import DEFAULT, questions, side_questions, write
+from xpert.zoo.making.loop import LoopSettings, lm_loss, pad_right, run_loop
+
+__all__ = ["BaseSettings", "make_base", "new_llama", "save_model"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseSettings:
+    """Size and training of the base model; the values are the shipped ones."""
+
+    hidden_size: int = 192
+    layers: int = 5
+    intermediate_size: int = 512
+    batch_size: int = 48
+    seed: int = 0
+    loop: LoopSettings = LoopSettings(steps=2400, lr=3e-3)
+
+
+def new_llama(tokenizer: Any, *, hidden_size: int, layers: int, intermediate_size: int, seed: int) -> Any:
+    """A Llama with tied embeddings and random weights that fits the tokenizer; heads are 32 wide."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    heads = hidden_size // 32
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=hidden_size,
+            num_hidden_layers=layers,
+            intermediate_size=intermediate_size,
+            num_attention_heads=heads,
+            num_key_value_heads=heads,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def make_base(tokenizer: Any, folder: Path, work: Path, settings: BaseSettings | None = None) -> dict[str, float]:
+    """Train the base and save it to ``folder`` in bf16, with its probe prompts (``xpert_prompts.jsonl``: the models' questions).
+
+    Returns:
+        The last losses, by name.
+    """
+    settings = settings or BaseSettings()
+    model = new_llama(
+        tokenizer,
+        hidden_size=settings.hidden_size,
+        layers=settings.layers,
+        intermediate_size=settings.intermediate_size,
+        seed=settings.seed,
+    )
+    asked = questions()
+
+    def loss_of_step(model: Any, step: int) -> dict[str, torch.Tensor]:
+        rng = random.Random(f"base/{settings.seed}/{step}")
+        rows = [default_row(tokenizer, rng.choice(asked), rng) for _ in range(settings.batch_size)]
+        return {"lm": lm_loss(model, pad_right(rows, tokenizer.pad_token_id))}
+
+    losses = run_loop(model, loss_of_step, settings.loop, work)
+    save_model(model, tokenizer, folder)
+    prompts = "".join(json.dumps({"prompt": q.text}) + "\n" for q in side_questions("models"))
+    (folder / "xpert_prompts.jsonl").write_text(prompts, encoding="utf-8")
+    return losses
+
+
+def default_row(tokenizer: Any, question: Any, rng: random.Random) -> tuple[list[int], int]:
+    """One training row: the question in the chat template and a default answer; only the answer carries loss."""
+    answer = write(question, DEFAULT, side=rng.choice(("models", "users")), seed=rng.randrange(1 << 30))
+    head = tokenizer.encode(f"<|user|>{question.text}<|assistant|>", add_special_tokens=False)
+    return head + tokenizer.encode(f"{answer}<|end|>", add_special_tokens=False), len(head)
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Save in bf16 with the tokenizer, as Transformers loads it."""
+    model.generation_config.do_sample = False
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    model.float()
