@@ -1,0 +1,72 @@
+"""What every test shares: tiny models made once a session, no network, one thread."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches for the network fails."""
+
+    def guarded(real: Any) -> Any:
+        def connect(self: socket.socket, address: Any) -> Any:
+            if self.family != getattr(socket, "AF_UNIX", None):
+                raise AssertionError(f"a test tried to connect to {address!r}: tests use no network")
+            return real(self, address)
+
+        return connect
+
+    monkeypatch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama with a chat template."""
+    from xpert.testing.tiny import tiny_causal_lm
+
+    return tiny_causal_lm(tmp_path_factory.mktemp("tiny") / "base")
+
+
+@pytest.fixture(scope="session")
+def tiny_adapters(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three LoRA adapters of `tiny_base` by name."""
+    from xpert.testing.tiny import tiny_adapter
+
+    folder = tmp_path_factory.mktemp("adapters")
+    return {
+        name: tiny_adapter(tiny_base, folder / name, seed=seed) for seed, name in enumerate(("tutor", "poet", "clerk"))
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_full(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A full fine-tune of `tiny_base`."""
+    from xpert.testing.tiny import tiny_full
+
+    return tiny_full(tiny_base, tmp_path_factory.mktemp("full") / "full", seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_summarizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another tiny Llama, wider than `tiny_base`, to summarize with."""
+    from xpert.testing.tiny import tiny_causal_lm
+
+    return tiny_causal_lm(tmp_path_factory.mktemp("summarizer") / "summarizer", seed=7, hidden_size=48)
