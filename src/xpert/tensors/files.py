@@ -76,9 +76,9 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
             if previous.exists():
                 os.rename(previous, target)
             raise
+        shutil.rmtree(previous, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(previous, ignore_errors=True)
 
 
 def _sibling(path: Path) -> Path:
