@@ -1,0 +1,124 @@
+"""Weight files as they lie on disk: which there are, what their headers say, their digest. No tensor is read.
+
+Only safetensors files count: pickled weights can run code and are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xpert.errors import WeightsError
+from xpert.tensors.files import sha256_file
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["check_finite", "digest", "tensor_shapes", "weight_files"]
+
+_LARGEST_HEADER = 100 << 20
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+def weight_files(folder: str | Path) -> list[Path]:
+    """The safetensors files that hold a model, an adapter or a pipeline, sorted by name.
+
+    A pipeline's lie in its sub-folders; a model's are the shards that its index lists, or ``model.safetensors``, or else all;
+    an adapter's is ``adapter_model.safetensors``.
+
+    Raises:
+        xpert.errors.WeightsError: There are none, only pickled ones, or a shard is missing.
+    """
+    folder = Path(folder)
+    if (folder / "model_index.json").is_file():
+        files = sorted(folder.glob("**/*.safetensors"))
+    elif (folder / "adapter_config.json").is_file():
+        files = sorted(folder.glob("adapter_model.safetensors"))
+    elif (index := folder / "model.safetensors.index.json").is_file():
+        return _shards(index)
+    else:
+        files = sorted(folder.glob("model.safetensors")) or sorted(folder.glob("*.safetensors"))
+    if files:
+        return files
+    pickled = sorted(path.name for kind in _PICKLED for path in folder.glob(kind))
+    if pickled:
+        raise WeightsError(
+            f"{folder}: only pickled weights ({pickled[0]}), which can run code: save them as safetensors "
+            "(save_pretrained does)"
+        )
+    raise WeightsError(f"{folder}: no weights: expected a .safetensors file")
+
+
+def tensor_shapes(files: Iterable[str | Path]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in safetensors files, from their headers.
+
+    Raises:
+        xpert.errors.WeightsError: A file is truncated or no safetensors file.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        for name, entry in _header(Path(file)).items():
+            if name != "__metadata__":
+                shapes[name] = tuple(entry["shape"])
+    return shapes
+
+
+def digest(folder: str | Path, files: Iterable[Path]) -> str:
+    """SHA-256 over the files' relative names and contents: the same for two copies of a model anywhere."""
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.relative_to(folder).as_posix()}\0{sha256_file(file)}\n".encode())
+    return total.hexdigest()
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor] | Iterable[tuple[str, torch.Tensor]], where: str) -> None:
+    """Raise at the first tensor with a NaN or an infinite entry.
+
+    Raises:
+        xpert.errors.WeightsError: Names the tensor and ``where`` it came from.
+    """
+    for name, tensor in tensors.items() if isinstance(tensors, Mapping) else tensors:
+        # A sum is not finite if an entry is not; it may also overflow, so only a suspicion is looked at in full.
+        if tensor.is_floating_point() and not bool(tensor.sum().isfinite()) and not bool(tensor.isfinite().all()):
+            raise WeightsError(f"{where}: tensor {name} has NaN or infinite values: train or download it again")
+
+
+def _shards(index: Path) -> list[Path]:
+    listed = _json_object(index.read_bytes(), index).get("weight_map")
+    if not isinstance(listed, dict) or not listed:
+        raise WeightsError(f"{index}: expected an object 'weight_map' of tensor names to files: download it again")
+    shards = [index.parent / name for name in sorted({str(name) for name in listed.values()})]
+    for shard in shards:
+        if not shard.is_file():
+            raise WeightsError(f"{index}: lists {shard.name}, which is not there: download the model again")
+    return shards
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """The JSON header of a safetensors file, its tensors' extents held against the file's size."""
+    size = file.stat().st_size
+    with open(file, "rb") as stream:
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
+        if not 0 < length <= min(size - 8, _LARGEST_HEADER):
+            raise WeightsError(f"{file}: truncated or no safetensors file ({size} bytes): download it again")
+        header = _json_object(stream.read(length), file)
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        raise WeightsError(f"{file}: expected {expected} bytes by its header, it has {size}: download it again")
+    return header
+
+
+def _json_object(data: bytes, file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise WeightsError(f"{file}: expected JSON ({error}): download it again") from None
+    if not isinstance(value, dict):
+        raise WeightsError(f"{file}: expected a JSON object, it is a {type(value).__name__}: download it again")
+    return value
