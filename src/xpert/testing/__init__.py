@@ -1,0 +1,20 @@
+"""Shipped for third parties: contract checks that a backend runs on itself, and fakes that stand in for models.
+
+`xpert.testing.tiny` makes tiny real models; it is imported by name because it loads torch.
+"""
+
+from __future__ import annotations
+
+from xpert.testing.checks_subvectors import check_subvector_source
+from xpert.testing.checks_summarizer import check_summarizer
+from xpert.testing.fakes import FAKE_STYLES, FAKE_SYNONYMS, FakeSummarizer, FakeWriter, fake_text
+
+__all__ = [
+    "FAKE_STYLES",
+    "FAKE_SYNONYMS",
+    "FakeSummarizer",
+    "FakeWriter",
+    "check_subvector_source",
+    "check_summarizer",
+    "fake_text",
+]
