@@ -1,0 +1,211 @@
+"""Catalog: what a server publishes: the basis, a coordinate row per model, and where all of it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from xpert.basis import SubvectorBasis
+from xpert.catalog_card import card_text
+from xpert.catalog_codec import (
+    answers_from,
+    axes_from,
+    from_json,
+    from_tensors,
+    models_from,
+    rule_from,
+    to_json,
+    to_jsonl,
+    to_tensors,
+)
+from xpert.catalog_files import (
+    HEADER,
+    SERVER_FILES,
+    check_target,
+    open_folder,
+    problems,
+    read_checked,
+    write_folder,
+)
+from xpert.catalog_hub import download, upload
+from xpert.errors import CatalogCorruptError, CatalogError, ReferenceNotFoundError
+from xpert.provenance import Provenance
+from xpert.types import Array, Example, Explanation, ModelCard
+
+__all__ = ["Catalog"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Catalog:
+    """Models explained in one common basis.
+
+    A mapping from names to explanations: ``catalog["tutor"].words``, ``len``, ``in``, iteration over names.
+
+    Attributes:
+        basis: The ``K`` axes.
+        models: One card a model, in the order of the rows.
+        coordinates: ``(M, K)`` float32 coefficients.
+        stderr: ``(M, K)`` float32 standard errors over the probe pairs.
+        provenance: The header.
+        base_answers: The base's answers to the probe prompts, for devices whose data has no prompts.
+        embeddings: ``(M, D)`` centred embeddings; None on a device, which does without.
+    """
+
+    basis: SubvectorBasis
+    models: tuple[ModelCard, ...]
+    coordinates: Array
+    stderr: Array
+    provenance: Provenance
+    base_answers: tuple[Example, ...]
+    embeddings: Array | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models' names, in the order of the rows."""
+        return tuple(card.name for card in self.models)
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __getitem__(self, name: str) -> Explanation:
+        """The explanation of a model.
+
+        Raises:
+            xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
+        """
+        fit = self.provenance.fits[self.card(name).name]
+        return Explanation(
+            name=name,
+            words=self.basis.ranked(self.coordinates[self.names.index(name)]),
+            residual=fit.residual,
+            named_share=fit.named_share,
+            measured_share=fit.measured_share,
+            unnamed_share=fit.unnamed_share,
+            converged=fit.converged,
+        )
+
+    def card(self, name: str) -> ModelCard:
+        """The card of a model.
+
+        Raises:
+            xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
+        """
+        if name not in self.names:
+            raise ReferenceNotFoundError(f"no model {name!r} in the catalog: it has {', '.join(self.names)}")
+        return self.models[self.names.index(name)]
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the catalog as a folder, which appears whole or not at all; an older catalog there is replaced at the end.
+
+        Raises:
+            xpert.errors.CatalogError: The folder holds something else.
+        """
+        contents = {
+            HEADER: to_json(self.provenance.to_json()),
+            "basis.safetensors": to_tensors(vectors=self.basis.vectors, null=self.basis.null),
+            "words.json": to_json([asdict(axis) for axis in self.basis.axes]),
+            "coordinates.safetensors": to_tensors(coordinates=self.coordinates, stderr=self.stderr),
+            "models.jsonl": to_jsonl(asdict(card) for card in self.models),
+            "base_answers.jsonl": to_jsonl(
+                {"prompt": answer.prompt, "response": answer.response} for answer in self.base_answers
+            ),
+            "README.md": card_text(self.provenance, [self[name] for name in self], self.models, self.basis).encode(),
+        }
+        if self.embeddings is not None:
+            contents["embeddings.safetensors"] = to_tensors(embeddings=self.embeddings)
+        return write_folder(folder, contents)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Catalog:
+        """Read a catalog from a folder, or from the Hub (``org/name``; without the server's embeddings).
+
+        Sizes and header are checked on opening, every file's hash as it is read; `problems` checks all.
+
+        Raises:
+            xpert.errors.ReferenceNotFoundError: No catalog is there.
+            xpert.errors.CatalogVersionError: A newer version of xpert wrote it.
+            xpert.errors.CatalogCorruptError: A file is missing, truncated or changed.
+            xpert.errors.CatalogError: A file has an unknown key or a value of the wrong type.
+        """
+        folder = Path(source)
+        if not folder.is_dir():
+            folder = download(str(source), revision=revision)
+        hashes = open_folder(folder)
+
+        def read(name: str) -> tuple[bytes, str]:
+            return read_checked(folder, name, hashes), str(folder / name)
+
+        def parsed(name: str) -> tuple[Any, str]:
+            data, where = read(name)
+            return from_json(data, where), where
+
+        provenance = Provenance.from_json(*parsed(HEADER))
+        axes = axes_from(*parsed("words.json"))
+        models = models_from(*read("models.jsonl"))
+        m, k, d = len(models), len(axes), provenance.width + len(provenance.measured)
+        if set(provenance.fits) != {card.name for card in models} or len(provenance.fits) != m:
+            raise CatalogCorruptError(f"{folder / 'models.jsonl'}: its models are not those of {HEADER}")
+        vectors = from_tensors(*read("basis.safetensors"), {"vectors": (k, d), "null": (d,)})
+        places = from_tensors(*read("coordinates.safetensors"), {"coordinates": (m, k), "stderr": (m, k)})
+        embeddings = None
+        if (folder / SERVER_FILES[0]).is_file() and SERVER_FILES[0] in hashes:
+            embeddings = from_tensors(*read(SERVER_FILES[0]), {"embeddings": (m, d)})["embeddings"]
+        basis = SubvectorBasis(
+            axes=axes,
+            vectors=vectors["vectors"],
+            null=vectors["null"],
+            coefficients=rule_from(provenance.coefficients, str(folder / HEADER)),
+        )
+        return cls(
+            basis=basis,
+            models=models,
+            coordinates=places["coordinates"],
+            stderr=places["stderr"],
+            provenance=provenance,
+            base_answers=answers_from(*read("base_answers.jsonl")),
+            embeddings=embeddings,
+        )
+
+    @staticmethod
+    def check_target(folder: str | Path) -> None:
+        """Whether a catalog may be written there, asked before the work is done.
+
+        Raises:
+            xpert.errors.CatalogError: It holds something that is not a catalog.
+        """
+        check_target(folder)
+
+    @staticmethod
+    def problems(folder: str | Path) -> list[str]:
+        """Everything that is wrong with a catalog folder, one line each: all files hashed, then opened."""
+        found = problems(folder)
+        if not found:
+            try:
+                Catalog.from_pretrained(folder)
+            except CatalogError as error:
+                found = [str(error)]
+        return found
+
+    @staticmethod
+    def verify(folder: str | Path) -> None:
+        """Check a catalog folder wholly.
+
+        Raises:
+            xpert.errors.CatalogCorruptError: Something is wrong; the message says what.
+        """
+        if found := Catalog.problems(folder):
+            raise CatalogCorruptError("; ".join(found))
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload the catalog to the Hub as a model repository, its card included; returns the commit's address."""
+        with TemporaryDirectory() as folder:
+            return upload(repo_id, self.save_pretrained(folder), private=private, token=token)

@@ -1,0 +1,73 @@
+"""The README.md of a catalog: a card that the Hub renders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from xpert.basis import SubvectorBasis
+from xpert.provenance import Provenance
+from xpert.types import Explanation, ModelCard
+
+__all__ = ["card_text"]
+
+_WORDS = 5
+
+
+def card_text(
+    provenance: Provenance, explanations: Sequence[Explanation], models: Sequence[ModelCard], basis: SubvectorBasis
+) -> str:
+    """Markdown with YAML front matter: the models, each in its strongest words, and how the catalog was made."""
+    p = provenance
+    kinds = [axis.kind for axis in basis.axes]
+    rows = [
+        f"| {_cell(card.name)} | {_cell(_words(explanation, basis))} | {explanation.residual:.2f} | {_cell(card.reference)} |"
+        for card, explanation in zip(models, explanations, strict=True)
+    ]
+    return "\n".join(
+        [
+            "---",
+            "library_name: xpert",
+            "tags:",
+            "- xpert-catalog",
+            "- personalization",
+            f"base_model: {json.dumps(p.base, ensure_ascii=False)}",
+            "---",
+            "",
+            "# A catalog of personalized models",
+            "",
+            f"{len(models)} models of `{p.base}`, explained by `{p.summarizer}` in {len(basis)} axes: "
+            f"{kinds.count('word')} words, {kinds.count('measured')} measured quantities, {kinds.count('unnamed')} unnamed directions.",
+            "",
+            "| model | in words | left over by words | reference |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "## How it was made",
+            "",
+            f"- {p.n_prompts} prompts (sha256 `{p.prompts_sha256[:16]}`), seed {p.seed}",
+            f"- eps_orth {p.eps_orth:g}, eps_dec {p.eps_dec:g}, {p.n_candidates_examined} candidate words examined",
+            f"- sub-vectors: {p.subvectors}; coefficients: {p.coefficients}; centering: {p.centering} ({p.null_pairs})",
+            f"- versions: {', '.join(f'{name} {version}' for name, version in p.versions.items())}",
+            "",
+            "## Use",
+            "",
+            "```python",
+            "import xpert",
+            "",
+            'catalog = xpert.Catalog.from_pretrained("this/catalog")',
+            'selection = xpert.Selector(catalog).select(xpert.load_examples("me.jsonl"))',
+            "```",
+            "",
+        ]
+    )
+
+
+def _words(explanation: Explanation, basis: SubvectorBasis) -> str:
+    unnamed = {axis.word for axis in basis.axes if axis.kind == "unnamed"}
+    named = [(word, value) for word, value in explanation.words if word not in unnamed]
+    return ", ".join(f"{word} {value:+.2f}" for word, value in named[:_WORDS]) or "(no words)"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,122 @@
+"""Answer pairs to embeddings of the explainable space: the summarizer's hidden state and the measured quantities.
+
+An embedding is ``[hidden - null (width) ; measured x scale (F)]``, so ``D = width + F``. Server and device use these functions
+alike: a user is embedded as a model is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from xpert.errors import CatalogError, SummarizerError, WeightsError
+from xpert.measured import MEASURED, measure
+from xpert.protocols import Summarizer
+from xpert.summarizers import load_summarizer
+from xpert.types import AnswerPair, Array, Candidate
+
+__all__ = ["PairEmbeddings", "embed_pairs", "joined", "measured_scale", "open_summarizer"]
+
+_SMALLEST_MEASURED = 0.1
+"""Measured blocks below this RMS (a length ratio of 10%) are not blown up to the summarizer's scale."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PairEmbeddings:
+    """What is known of a list of pairs.
+
+    Attributes:
+        hidden: ``(P, width)`` the summarizer's rows, null subtracted.
+        measured: ``(P, F)`` measured quantities, unscaled; ``F`` may be 0.
+        candidates: Words that may name the difference, best first.
+    """
+
+    hidden: Array
+    measured: Array
+    candidates: tuple[Candidate, ...] = ()
+
+
+def embed_pairs(
+    summarizer: Summarizer,
+    pairs: Sequence[AnswerPair],
+    *,
+    null: ArrayLike | None = None,
+    measured: Sequence[str] = (),
+    n_candidates: int = 0,
+) -> PairEmbeddings:
+    """Ask the summarizer, measure, and subtract the null embedding ``(width,)``.
+
+    Raises:
+        xpert.errors.SummarizerError: Its rows are not as wide as it says.
+        xpert.errors.WeightsError: A row is not finite.
+        xpert.errors.CatalogError: A measured quantity that this version of xpert does not know.
+    """
+    summary = summarizer.summarize(pairs, n_candidates=n_candidates)
+    rows = np.asarray(summary.embeddings, np.float32)
+    if rows.shape != (len(pairs), summarizer.width):
+        raise SummarizerError(
+            f"summarizer {summarizer.name!r}: expected embeddings of shape {(len(pairs), summarizer.width)}, got {rows.shape}"
+        )
+    if not np.isfinite(rows).all():
+        raise WeightsError(f"summarizer {summarizer.name!r}: an embedding is not finite: check its weights")
+    hidden = rows if null is None else rows - np.asarray(null, np.float32)
+    return PairEmbeddings(hidden=hidden, measured=_measure(pairs, measured), candidates=summary.candidates)
+
+
+def joined(pairs: PairEmbeddings, scale: float) -> Array:
+    """``(P, D)`` embeddings: hidden rows and measured quantities times ``scale``."""
+    return np.concatenate([pairs.hidden, pairs.measured * np.float32(scale)], axis=1)
+
+
+def measured_scale(hidden: ArrayLike, measured: ArrayLike, weight: float) -> float:
+    """The factor that gives measured quantities their weight beside the summarizer.
+
+    Args:
+        hidden: ``(M, width)`` the models' centred hidden embeddings.
+        measured: ``(M, F)`` their mean measured quantities.
+        weight: RMS over models of the measured block's norm, as a fraction of the RMS of the hidden norms.
+
+    Returns:
+        The factor. Measured blocks of an RMS below 0.1 count as 0.1, so that next to nothing is not blown up; ``weight``
+        itself where the hidden embeddings are zero.
+
+    >>> measured_scale([[3.0, 4.0]], [[0.5]], 0.5)
+    5.0
+    """
+    strength, length = _rms_norm(hidden), max(_rms_norm(measured), _SMALLEST_MEASURED)
+    return weight * strength / length if strength > 0 else weight
+
+
+@contextmanager
+def open_summarizer(
+    summarizer: str | Summarizer, *, device: str | None = None, dtype: str | None = None
+) -> Iterator[Summarizer]:
+    """A summarizer by name, closed afterwards, or an object, which stays its owner's to close."""
+    if not isinstance(summarizer, str):
+        yield summarizer
+        return
+    opened = load_summarizer(summarizer, device=device, dtype=dtype)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _measure(pairs: Sequence[AnswerPair], names: Sequence[str]) -> Array:
+    if unknown := [name for name in names if name not in MEASURED]:
+        raise CatalogError(
+            f"measured axes: expected some of {', '.join(MEASURED)}, got {unknown[0]!r}; another version of xpert made this catalog"
+        )
+    if not names:
+        return np.zeros((len(pairs), 0), np.float32)
+    columns = [MEASURED.index(name) for name in names]
+    return np.asarray(measure(pairs), np.float32)[:, columns]
+
+
+def _rms_norm(rows: ArrayLike) -> float:
+    values = np.asarray(rows, np.float64)
+    return float(np.sqrt(np.mean(np.sum(values**2, axis=-1))))
