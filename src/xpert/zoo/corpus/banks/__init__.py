@@ -1,0 +1,81 @@
+"""The phrase banks: JSON data, one file a style property, each in two disjoint halves, and the code that draws."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+__all__ = ["Drawer", "bank", "bank_names", "phrases"]
+
+_SLOT = re.compile(r"\{(\w+)\}")
+_DATA_ONLY = ("lexicon", "grammar")
+
+
+@cache
+def bank(name: str) -> Mapping[str, Any]:
+    """The bank of a property: {"words": class -> words, "models": slot -> phrases, "users": slot -> phrases}."""
+    return json.loads(resources.files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8"))
+
+
+@cache
+def bank_names() -> tuple[str, ...]:
+    """The names of all banks that hold phrases."""
+    stems = (entry.name.removesuffix(".json") for entry in resources.files(__package__).iterdir() if entry.name.endswith(".json"))
+    return tuple(sorted(stem for stem in stems if stem not in _DATA_ONLY))
+
+
+def phrases(name: str, slot: str, side: str) -> list[str]:
+    """The phrases of one slot of a bank in one half; empty if the bank has no such slot."""
+    return bank(name)[side].get(slot, [])
+
+
+@dataclass(slots=True, kw_only=True)
+class Drawer:
+    """Draws phrases of one half for one answer, without using a phrase or a class word twice.
+
+    Attributes:
+        side: The half to draw from.
+        rng: The source of chance.
+        values: What stands for {topic}, {expert}, {t}, {p} (lower case; the capitalized slot name capitalizes).
+    """
+
+    side: str
+    rng: random.Random
+    values: dict[str, str]
+    used: set[str] = field(default_factory=set)
+
+    def has(self, name: str, slot: str) -> bool:
+        """Whether the bank has the slot."""
+        return bool(phrases(name, slot, self.side))
+
+    def draw(self, name: str, slot: str, *, x: str = "", plain: bool = False) -> str:
+        """One phrase of the slot, filled; `plain` asks for one that can stand inside another sentence."""
+        options = [p for p in phrases(name, slot, self.side) if p not in self.used]
+        if plain:
+            options = [p for p in options if not re.search(r"[:?!;]|\. ", p)]
+        phrase = self.rng.choice(options or phrases(name, slot, self.side))
+        self.used.add(phrase)
+        return self._fill(phrase, bank(name)["words"], x)
+
+    def _fill(self, phrase: str, classes: Mapping[str, list[str]], x: str) -> str:
+        def value(match: re.Match[str]) -> str:
+            slot = match.group(1)
+            key = slot.lower()
+            if key == "x":
+                text = x
+            elif key in classes:
+                fresh = [word for word in classes[key] if word not in self.used]
+                text = self.rng.choice(fresh or classes[key])
+                self.used.add(text)
+            else:
+                text = self.values[key]
+            return text[:1].upper() + text[1:] if slot[0].isupper() else text
+
+        filled = _SLOT.sub(value, phrase)
+        return filled[:1].upper() + filled[1:]
