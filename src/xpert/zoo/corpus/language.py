@@ -20,8 +20,11 @@ _VERB_BEFORE = frozenset(
     """to can cannot may might must should will would could not who often usually also then they people you we do does
     did people beginners""".split()
 )
+_ALSO_NOUNS = frozenset(
+    "uses changes causes needs holds breaks builds falls rises cuts raises checks spreads blocks damages hurts".split()
+)
 _FINITE_AFTER = frozenset("is are was were of has have had can may must will".split())
-_DETERMINERS = frozenset("a an the your each one some it them in on with at for by before after to up this".split())
+_OBJECT_AFTER = frozenset("a an the its their his her each one some it them this that these those more less".split())
 _VOWEL_SOUND = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|s[eu]|biq|bi)|hour|honest|honor|heir)", re.IGNORECASE)
 
 
@@ -93,6 +96,8 @@ def _allows_verb(word: str, before: str, after: str) -> bool:
     if before in _NOUN_BEFORE:
         return False
     if word.endswith(("s", "ed", "ing")) and not word.endswith("ss"):
+        if word in _ALSO_NOUNS:
+            return after in _OBJECT_AFTER
         return bool(after) and after not in _FINITE_AFTER
     return before in _VERB_BEFORE or before.endswith("s") or word in ("became", "began", "made", "kept", "held", "sent")
 

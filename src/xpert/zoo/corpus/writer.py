@@ -55,6 +55,7 @@ class _Draft:
             side=side,
             rng=rng,
             values={"topic": question.topic, "expert": question.expert_name, "t": fact.term, "p": fact.picture},
+            impersonal=style.tone == "neutral",
         )
         in_core = set(words(fact.core))
         self.keep = frozenset([key for key in fact.keys if key in in_core][:3])
@@ -70,13 +71,13 @@ class _Draft:
         """A content sentence as a clause, a command turned into a statement."""
         return clause(self.worded(sentence), subject=self.rng.choice(_SUBJECTS))
 
-    def framed(self, sentence: str, slot: str, p_manner: float, p_register: float) -> str:
+    def framed(self, sentence: str, slot: str, p_manner: float, p_register: float, *, note: bool = False) -> str:
         """A content sentence inside a phrase of the manner, of the register, of both (one in the other) or of none."""
         manner, register = self.voice.manner, self.voice.register
         wants_register = register is not None and self.chance(p_register)
         wants_manner = manner is not None and self.drawer.has(manner, slot) and self.chance(p_manner)
         if register is not None and wants_register:
-            framed = self.drawer.draw(register, slot, x=self.inner(sentence), plain=wants_manner)
+            framed = self.drawer.draw(register, slot, x=self.inner(sentence), plain=wants_manner, note=note)
             if not wants_manner:
                 return framed
             inner = clause(framed)
@@ -85,15 +86,16 @@ class _Draft:
         else:
             return self.worded(sentence)
         assert manner is not None
-        return self.drawer.draw(manner, slot, x=inner)
+        return self.drawer.draw(manner, slot, x=inner, note=note)
 
     def concise(self) -> str:
         core = self.question.fact.core
-        core = telegraph(core) if self.chance(0.5) else core
+        note = self.chance(0.3)
+        core = telegraph(core) if note else core
         bare = self.style.tone is None and self.style.expertise is None
         if bare:
             return self.drawer.draw("concise", "short", x=self.inner(core)) if self.chance(0.8) else core
-        sentences = [self.framed(core, "short", 0.92, 0.4)]
+        sentences = [self.framed(core, "short", 1.0, 0.45, note=note)]
         if self.voice.register == "elementary" and self.chance(0.35):
             sentences.append(self.drawer.draw("elementary", "pic"))
         if self.voice.register == "expert" and self.chance(0.3):

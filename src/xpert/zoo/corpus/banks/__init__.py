@@ -14,6 +14,7 @@ from typing import Any
 __all__ = ["Drawer", "bank", "bank_names", "phrases"]
 
 _SLOT = re.compile(r"\{(\w+)\}")
+_PERSONAL = re.compile(r"\b(?:you|your|yourself|we|us|our|me|my|i|i'\w+|let's)\b|!", re.IGNORECASE)
 _DATA_ONLY = ("lexicon", "grammar")
 
 
@@ -43,22 +44,29 @@ class Drawer:
         side: The half to draw from.
         rng: The source of chance.
         values: What stands for {topic}, {expert}, {t}, {p} (lower case; the capitalized slot name capitalizes).
+        impersonal: Whether to leave out phrases with a first or second person or an exclamation.
     """
 
     side: str
     rng: random.Random
     values: dict[str, str]
+    impersonal: bool = False
     used: set[str] = field(default_factory=set)
 
     def has(self, name: str, slot: str) -> bool:
         """Whether the bank has the slot."""
         return bool(phrases(name, slot, self.side))
 
-    def draw(self, name: str, slot: str, *, x: str = "", plain: bool = False) -> str:
-        """One phrase of the slot, filled; `plain` asks for one that can stand inside another sentence."""
+    def draw(self, name: str, slot: str, *, x: str = "", plain: bool = False, note: bool = False) -> str:
+        """One phrase of the slot, filled; `plain` asks for one that can stand inside another sentence, `note` for
+        one around a note without articles (not inside "that ...")."""
         options = [p for p in phrases(name, slot, self.side) if p not in self.used]
         if plain:
             options = [p for p in options if not re.search(r"[:?!;]|\. ", p)]
+        if note:
+            options = [p for p in options if "{X}" in p or ": {x}" in p or ", {x}" in p]
+        if self.impersonal:
+            options = [p for p in options if not _PERSONAL.search(p)]
         phrase = self.rng.choice(options or phrases(name, slot, self.side))
         self.used.add(phrase)
         return self._fill(phrase, bank(name)["words"], x)
