@@ -19,7 +19,6 @@ import torch
 
 from xpert.zoo import WEIGHTS
 from xpert.zoo.making.base import make_base
-from xpert.zoo.making.pools import PoolSettings, make_pool
 from xpert.zoo.making.summarizer import SIZES, SummarizerSettings, make_summarizer
 from xpert.zoo.making.tokenizer import make_tokenizer
 
@@ -53,6 +52,8 @@ def main() -> None:
         work = OUT / f"work/summarizer-{args.size}"
         print(json.dumps(make_summarizer(load_tokenizer(), args.out or shipped, work, settings)))
     else:
+        from xpert.zoo.making.pools import PoolSettings, make_pool
+
         shipped = WEIGHTS if (args.similarity, args.per_style) == (100, 1) else OUT / f"pool-{args.similarity}-{args.per_style}"
         settings = PoolSettings(similarity=args.similarity / 100, per_style=args.per_style)
         print(json.dumps(make_pool("zoo:base", args.out or shipped, settings, shard=tuple(args.shard))))

@@ -37,8 +37,8 @@ INSTRUCTION = {
     "compare": "First: {a}\nSecond: {b}\nOne adjective for the style of the second?",
     "write": "Answer in a {word} style: {prompt}",
     "meaning": "One adjective for the meaning of {word}?",
-    "max_answer_tokens": 64,
-    "max_new_tokens": 96,
+    "max_answer_tokens": 96,
+    "max_new_tokens": 128,
 }
 """The wording it is trained on, shipped in its folder as ``xpert_instruction.json``."""
 
@@ -54,7 +54,7 @@ class SummarizerSettings:
     """Size and training of the summarizer; the values are the shipped ones."""
 
     size: str = "medium"
-    naming_batch: int = 32
+    naming_batch: int = 24
     writing_batch: int = 12
     meaning_batch: int = 12
     word_dropout: float = 0.05
