@@ -10,17 +10,30 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from xpert.errors import IncompatibleModelError, RecordedModelError, ReferenceNotFoundError, SettingsError
 from xpert.tensors.files import sha256_file
 from xpert.weights import digest, tensor_shapes, weight_files
 
-__all__ = ["ModelInfo", "Reference", "describe", "models_from_dir", "parse_reference", "require_weights", "resolve"]
+__all__ = [
+    "Kind",
+    "ModelInfo",
+    "Reference",
+    "declared_base",
+    "describe",
+    "is_hub_id",
+    "kind_of",
+    "models_from_dir",
+    "parse_reference",
+    "require_weights",
+    "resolve",
+]
 
+Kind: TypeAlias = Literal["full", "adapter", "pipeline", "recorded"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SCHEME = re.compile(r"[a-z][a-z0-9_]+(?=:)")
-_MARKS: dict[str, Literal["full", "adapter", "pipeline"]] = {
+_MARKS: dict[str, Kind] = {
     "adapter_config.json": "adapter",
     "model_index.json": "pipeline",
     "config.json": "full",
@@ -57,7 +70,7 @@ class ModelInfo:
         sha256: Digest over the weight files (a recorded model: of its answers).
     """
 
-    kind: Literal["full", "adapter", "pipeline", "recorded"]
+    kind: Kind
     base: str | None
     bytes: int
     licence: str | None
@@ -125,31 +138,41 @@ def describe(reference: str | Path | Reference) -> ModelInfo:
         xpert.errors.IncompatibleModelError: An adapter's ``adapter_config.json`` cannot be read.
     """
     reference = reference if isinstance(reference, Reference) else parse_reference(reference)
-    path = resolve(reference)
-    if reference.scheme == "answers":
-        return ModelInfo(
-            kind="recorded",
-            base=None,
-            bytes=path.stat().st_size,
-            licence=None,
-            revision=None,
-            sha256=sha256_file(path),
-        )
-    kind = _kind(path)
-    if kind is None:
-        raise ReferenceNotFoundError(
-            f"{path} holds no model: expected config.json, adapter_config.json or model_index.json in it"
-        )
+    path, kind = resolve(reference), kind_of(reference)
+    if kind == "recorded":
+        size, sha256 = path.stat().st_size, sha256_file(path)
+        return ModelInfo(kind=kind, base=None, bytes=size, licence=None, revision=None, sha256=sha256)
     files = weight_files(path)
     tensor_shapes(files)
     return ModelInfo(
         kind=kind,
-        base=_declared_base(path) if kind == "adapter" else None,
+        base=declared_base(path) if kind == "adapter" else None,
         bytes=sum(file.stat().st_size for file in _published_files(path)),
         licence=_licence(path),
         revision=path.name if path.parent.name == "snapshots" else None,
         sha256=digest(path, files),
     )
+
+
+def kind_of(reference: str | Path | Reference) -> Kind:
+    """What a reference is, told by which files are there; quick, for nothing is read.
+
+    Raises:
+        xpert.errors.ReferenceNotFoundError: It names nothing, or a folder that holds no model.
+    """
+    reference = reference if isinstance(reference, Reference) else parse_reference(reference)
+    path = resolve(reference)
+    kind = "recorded" if reference.scheme == "answers" else _kind(path)
+    if kind is None:
+        raise ReferenceNotFoundError(
+            f"{path} holds no model: expected config.json, adapter_config.json or model_index.json in it"
+        )
+    return kind
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a reference can only be a Hub id: of the form ``org/name``, and no folder here."""
+    return _HUB_ID.fullmatch(text) is not None and not Path(text).exists()
 
 
 def require_weights(reference: str | Path | Reference, what: str) -> Path:
@@ -192,14 +215,19 @@ def models_from_dir(folder: str | Path) -> dict[str, str]:
     return models
 
 
-def _kind(folder: Path) -> Literal["full", "adapter", "pipeline"] | None:
+def _kind(folder: Path) -> Kind | None:
     for mark, kind in _MARKS.items():
         if (folder / mark).is_file():
             return kind
     return None
 
 
-def _declared_base(folder: Path) -> str | None:
+def declared_base(folder: Path) -> str | None:
+    """The base that an adapter's ``adapter_config.json`` names, or None.
+
+    Raises:
+        xpert.errors.IncompatibleModelError: The file cannot be read.
+    """
     file = folder / "adapter_config.json"
     try:
         config: Any = json.loads(file.read_text(encoding="utf-8"))

@@ -1,0 +1,133 @@
+"""PEFT adapters put on a base that is loaded once, and taken off again so that the base is as before, bit for bit.
+
+PEFT loads what fits and is silent, or only warns, about the rest; here an adapter fits tensor by tensor or is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xpert.errors import IncompatibleModelError
+from xpert.weights import check_finite, tensor_shapes, weight_files
+
+__all__ = ["applied", "check_adapter"]
+
+_PREFIX = "base_model.model."
+_ADAPTER = "probed"
+_CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
+"""Ways of initialising LoRA that move the base's own weights: such an adapter belongs to a base that is not on disk."""
+
+
+def check_adapter(folder: Path, base: Path) -> None:
+    """Check, without loading a weight, that an adapter fits the base: names and shapes of all its tensors.
+
+    It is injected into an empty copy of the base (no memory), and what PEFT then expects is held against the file's header.
+
+    Raises:
+        xpert.errors.IncompatibleModelError: Another base, or a kind of adapter that cannot be taken off again.
+        xpert.errors.WeightsError: The adapter's file is missing or truncated.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    peft = _inject(skeleton, folder)
+    _compare(peft, tensor_shapes(weight_files(folder)), folder)
+
+
+@contextmanager
+def applied(model: Any, folder: Path) -> Iterator[Any]:
+    """The base with an adapter on it, for the length of the block; afterwards the base is as it was, after an error too.
+
+    Args:
+        model: The base, a Transformers model; changed in place meanwhile.
+        folder: The adapter's, which has passed `check_adapter` on this base.
+
+    Raises:
+        xpert.errors.IncompatibleModelError: It brings base tensors that are not the base's.
+        xpert.errors.WeightsError: A tensor of it is not finite.
+    """
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    (file,) = weight_files(folder)
+    tensors = load_file(file)
+    check_finite(tensors, str(file))
+    tensors = _without_base_tensors(model, tensors, file)
+    peft = _inject(model, folder)
+    try:
+        set_peft_model_state_dict(peft, tensors, adapter_name=_ADAPTER)
+        yield peft.eval()
+    finally:
+        peft.base_model.unload()
+        model.__dict__.pop("peft_config", None)  # PEFT releases before 0.18 leave it
+
+
+def _inject(model: Any, folder: Path) -> Any:
+    from peft import PeftConfig, get_peft_model
+
+    try:
+        config: Any = PeftConfig.from_pretrained(str(folder))
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise IncompatibleModelError(f"{folder}: adapter_config.json cannot be used: {error}") from error
+    kind = str(getattr(config.peft_type, "value", config.peft_type))
+    if config.is_prompt_learning:
+        raise IncompatibleModelError(
+            f"{folder}: {kind} adapters are not supported: expected one that changes weights, as LoRA"
+        )
+    start = getattr(config, "init_lora_weights", True)
+    if isinstance(start, str) and start.lower().startswith(_CHANGES_BASE):
+        raise IncompatibleModelError(
+            f"{folder}: init_lora_weights={start!r} changes the base's own weights: save it as plain LoRA "
+            "(save_pretrained with path_initial_model_for_weight_conversion)"
+        )
+    if hasattr(config, "init_lora_weights"):
+        config.init_lora_weights = True
+    config.base_model_name_or_path = None
+    config.inference_mode = True
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return get_peft_model(model, config, adapter_name=_ADAPTER)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise IncompatibleModelError(f"{folder} does not fit the base: {' '.join(str(error).split())[:300]}") from error
+
+
+def _compare(peft: Any, found: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(peft, adapter_name=_ADAPTER, save_embedding_layers=False)
+    expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    bare = {_base_name(name): tuple(p.shape) for name, p in peft.named_parameters() if f".{_ADAPTER}" not in name}
+    refused = f"{folder} is no adapter of this base"
+    for name in sorted(expected):
+        if name not in found:
+            raise IncompatibleModelError(f"{refused}: its file has no tensor {name}, which its config asks for")
+    for name, shape in sorted(found.items()):
+        wanted = expected.get(name, bare.get(_base_name(name)))
+        if wanted is None:
+            raise IncompatibleModelError(f"{refused}: tensor {name} belongs to no module that its config names")
+        if wanted != shape:
+            raise IncompatibleModelError(f"{refused}: tensor {name} has shape {shape}, the base needs {wanted}")
+
+
+def _without_base_tensors(model: Any, tensors: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
+    """Drop copies of the base's own tensors (PEFT saves embeddings along); they must be the base's."""
+    base = dict(model.named_parameters(remove_duplicate=False))
+    for name in sorted(tensors):
+        own = base.get(_base_name(name))
+        if own is None:
+            continue
+        if not torch.equal(tensors[name].to(own), own):
+            raise IncompatibleModelError(f"{file} is no adapter of this base: it brings another {_base_name(name)}")
+        del tensors[name]
+    return tensors
+
+
+def _base_name(name: str) -> str:
+    return name.removeprefix(_PREFIX).replace(".base_layer.", ".")

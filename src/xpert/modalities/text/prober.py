@@ -1,0 +1,162 @@
+"""A base causal LM in memory that answers as itself, as its adapters, and as its full fine-tunes."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xpert.errors import DataError, IncompatibleModelError, ReferenceNotFoundError
+from xpert.examples import load_prompts
+from xpert.modalities.text.adapters import applied, check_adapter
+from xpert.modalities.text.generate import answers, second_answers
+from xpert.modalities.text.loading import (
+    check_same_shapes,
+    choose_device,
+    choose_dtype,
+    has_tokenizer,
+    load_model,
+    load_tokenizer,
+)
+from xpert.modalities.text.recorded import RecordedAnswers, card_of, shared_prompts
+from xpert.references import Kind, declared_base, is_hub_id, kind_of, parse_reference, resolve
+from xpert.types import Generation, ModelCard
+from xpert.weights import digest, weight_files
+
+__all__ = ["TextProber"]
+
+PROMPTS_FILE = "xpert_prompts.jsonl"
+"""Prompts that come with a base: the ones it should be probed with."""
+
+
+class TextProber:
+    """A live base (see `xpert.protocols.Prober`). Models may be adapters, full fine-tunes or recorded answers."""
+
+    def __init__(self, base: str, *, device: str | None = None, dtype: str | None = None) -> None:
+        """Load the base; `close` frees it.
+
+        Args:
+            base: Reference of a full causal LM.
+            device: See `xpert.modalities.text.TextModality.open`.
+            dtype: Likewise.
+        """
+        self.base = base
+        self.folder = resolve(base)
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(dtype, self.device)
+        self._tokenizer = load_tokenizer(self.folder)
+        self._model = load_model(self.folder, device=self.device, dtype=self.dtype)
+        self._recorded: dict[str, RecordedAnswers] = {}
+
+    def close(self) -> None:
+        """Free the weights. A second call does nothing."""
+        self._model = None
+        _free()
+
+    def card(self, name: str, reference: str) -> ModelCard:
+        """The catalog entry of a model; checks from file headers alone that it belongs to this base."""
+        self._check(reference)
+        return card_of(name, reference, self.base)
+
+    def answer(self, reference: str | None, prompts: Sequence[str], generation: Generation) -> list[str]:
+        """The answers of a model (None: of the base) to the prompts, in their order."""
+        if reference is not None and parse_reference(reference).scheme == "answers":
+            return [example.response for example in self._answers_of(reference).examples(prompts)]
+        with self._loaded(reference) as (model, tokenizer):
+            return answers(model, tokenizer, prompts, generation, what=reference or "the base")
+
+    def prompts(self, references: Sequence[str]) -> list[str] | None:
+        """Prompts that come with the base, or that all recorded models among the references answered; else None."""
+        recorded = [self._answers_of(text) for text in references if parse_reference(text).scheme == "answers"]
+        shared = shared_prompts(recorded) if recorded else None
+        file = self.folder / PROMPTS_FILE
+        if not file.is_file():
+            return shared
+        own = load_prompts(file)
+        if shared is None:
+            return own
+        both = [prompt for prompt in own if prompt in set(shared)]
+        if not both:
+            raise DataError(f"{file}: no prompt in it was answered by all recorded models: give prompts that were")
+        return both
+
+    def second_answer(self, prompts: Sequence[str], generation: Generation) -> tuple[list[str], str]:
+        """Answers of the base sampled at temperature 1, independent of those that `answer` samples with this seed."""
+        return second_answers(self._live(), self._tokenizer, prompts, generation), "sampled"
+
+    def _live(self) -> Any:
+        if self._model is None:
+            raise ValueError("the prober is closed: use it inside the block that opened it")
+        return self._model
+
+    @contextmanager
+    def _loaded(self, reference: str | None) -> Iterator[tuple[Any, Any]]:
+        """A model and its tokenizer, ready to answer; the base is as before afterwards."""
+        base = self._live()
+        if reference is None:
+            yield base, self._tokenizer
+            return
+        kind = self._check(reference)
+        folder = resolve(reference)
+        if kind == "adapter":
+            with applied(base, folder) as model:
+                yield model, self._tokenizer
+            return
+        model = load_model(folder, device=self.device, dtype=self.dtype)
+        try:
+            yield model, load_tokenizer(folder) if has_tokenizer(folder) else self._tokenizer
+        finally:
+            del model
+            _free()
+
+    def _check(self, reference: str) -> Kind:
+        folder, kind = resolve(reference), kind_of(reference)
+        if kind == "recorded":
+            self._answers_of(reference)
+        elif kind == "adapter":
+            self._check_declared(reference, declared_base(folder))
+            check_adapter(folder, self.folder)
+        elif kind == "full":
+            check_same_shapes(folder, self.folder)
+        else:
+            raise IncompatibleModelError(
+                f"model {reference!r} is a pipeline: expected a causal LM, an adapter or answers"
+            )
+        return kind
+
+    def _check_declared(self, reference: str, declared: str | None) -> None:
+        """An adapter of the same shape may still be another base's: compare the base it names, as far as that is at hand."""
+        if declared is None or declared == self.base:
+            return
+        wrong = f"adapter {reference!r} declares the base {declared!r}, not {self.base!r}"
+        advice = "give the base it was trained on (its adapter_config.json names it)"
+        if parse_reference(declared).scheme == "model" and not Path(declared).is_dir():
+            if is_hub_id(declared) and is_hub_id(self.base) and declared.lower() != self.base.lower():
+                raise IncompatibleModelError(f"{wrong}: {advice}")
+            return  # a folder of the machine it was trained on: names and shapes are all there is to compare
+        try:
+            folder = resolve(declared)
+        except ReferenceNotFoundError as error:
+            raise IncompatibleModelError(f"{wrong}, and that is not there: {advice}") from error
+        if not folder.samefile(self.folder) and digest(folder, weight_files(folder)) != self._digest:
+            raise IncompatibleModelError(f"{wrong}, and their weights differ: {advice}")
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest(self.folder, weight_files(self.folder))
+
+    def _answers_of(self, reference: str) -> RecordedAnswers:
+        if reference not in self._recorded:
+            self._recorded[reference] = RecordedAnswers(reference)
+        return self._recorded[reference]
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
