@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["say", "track"]
+__all__ = ["bar", "say", "track"]
 
 T = TypeVar("T")
 
@@ -20,6 +21,21 @@ def track(items: Iterable[T], description: str, *, total: float | None = None) -
     from rich.progress import track as rich_track
 
     yield from rich_track(items, description=description, total=total, console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def bar(description: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
+    """A bar that the caller moves: each call of what it yields counts one more done, and shows a note (a loss, say)."""
+    if not sys.stderr.isatty():
+        yield lambda note: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(description, total=total, completed=done, note="")
+        yield lambda note: progress.update(task, advance=1, note=note)
 
 
 def say(message: str) -> None:

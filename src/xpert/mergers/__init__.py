@@ -1,0 +1,1 @@
+"""How task vectors are summed: one method a file."""

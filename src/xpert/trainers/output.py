@@ -1,0 +1,121 @@
+"""A run's result on disk: an adapter or a model that PEFT and Transformers load, its tokenizer, a report and a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from xpert.errors import SettingsError, TrainingError
+from xpert.tensors.files import atomic_folder
+from xpert.trainers.checkpoint import CHECKPOINT, Progress
+from xpert.trainers.loading import Loaded, adapter_state
+from xpert.trainers.loop import StopReason
+from xpert.types import TrainingReport
+
+__all__ = ["REPORT", "check_target", "finished", "report_of", "write_result"]
+
+REPORT = "report.json"
+_USUAL = ("base_model_name_or_path", "bias", "fan_in_fan_out", "lora_alpha", "lora_dropout", "r", "target_modules")
+
+
+def check_target(out: str | Path) -> Path:
+    """The folder to write to; it may be new, empty, or hold an earlier run of ours.
+
+    Raises:
+        xpert.errors.SettingsError: It holds something else, or is a file.
+    """
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"out: {folder} is a file: give a folder")
+    others = {path.name for path in folder.iterdir()} - {CHECKPOINT} if folder.is_dir() else set()
+    if others and REPORT not in others:
+        raise SettingsError(f"out: {folder} holds something else ({min(others)}): give a new or empty folder")
+    return folder
+
+
+def report_of(
+    progress: Progress, stopped: StopReason, trainable: int, out: Path, details: Mapping[str, object]
+) -> TrainingReport:
+    """The report of a run that is done."""
+    return TrainingReport(
+        steps=progress.step,
+        seconds=progress.seconds,
+        samples=progress.samples,
+        losses=tuple(progress.losses),
+        eval_losses=tuple(progress.eval_losses),
+        first_loss=progress.losses[0][1],
+        last_loss=progress.losses[-1][1],
+        trainable_parameters=trainable,
+        stopped_by=stopped,
+        out=out,
+        energy_j=progress.energy_j,
+        details={**details, "eval_seconds": tuple(progress.eval_seconds)},
+    )
+
+
+def write_result(loaded: Loaded, report: TrainingReport, identity: str, out: Path) -> None:
+    """Write everything beside ``out`` and put it in its place; an earlier result and the checkpoint are gone then."""
+    with atomic_folder(out) as folder:
+        if loaded.method == "lora":
+            _write_adapter(loaded, folder)
+        else:
+            loaded.model.save_pretrained(folder, safe_serialization=True)
+        loaded.tokenizer.save_pretrained(folder)
+        values = {**asdict(report), "fingerprint": identity}
+        del values["out"]
+        (folder / REPORT).write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(_card(loaded, report), encoding="utf-8")
+
+
+def finished(out: Path, identity: str) -> TrainingReport | None:
+    """The report of a run that is done in ``out``, if it is the one with this fingerprint.
+
+    Raises:
+        xpert.errors.TrainingError: The report there cannot be read.
+    """
+    file = out / REPORT
+    if not file.is_file():
+        return None
+    try:
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if values.pop("fingerprint") != identity:
+            return None
+        for name in ("losses", "eval_losses"):
+            values[name] = tuple((int(step), float(loss)) for step, loss in values[name])
+        return TrainingReport(**values, out=out)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{file}: no readable report ({error}): delete it or train without resume") from error
+
+
+def _write_adapter(loaded: Loaded, folder: Path) -> None:
+    tensors = {name: t.detach().cpu().contiguous() for name, t in adapter_state(loaded.model).items()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    values = _config_values(loaded.model.peft_config["default"])
+    text = json.dumps(values, indent=2, sort_keys=True, default=str)
+    (folder / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _config_values(config: Any) -> dict[str, Any]:
+    """What older and newer PEFT both read: the usual keys, and whatever is not PEFT's default."""
+    usual, fixed = type(config)().to_dict(), {"inference_mode": True, "peft_type": "LORA", "task_type": "CAUSAL_LM"}
+    values = {name: sorted(value) if isinstance(value, set) else value for name, value in config.to_dict().items()}
+    chosen = {name: value for name, value in values.items() if name in _USUAL or value != usual.get(name)}
+    return {**chosen, **fixed}
+
+
+def _card(loaded: Loaded, report: TrainingReport) -> str:
+    """A model card without any of the data's text."""
+    library = "peft" if loaded.method == "lora" else "transformers"
+    rows = [f"Fine-tuned with xpert ({loaded.method}) from `{loaded.base}`.", ""]
+    rows += [f"- {report.steps} steps, {report.samples} examples, stopped by {report.stopped_by}"]
+    rows += [f"- training loss {report.first_loss:.4f} -> {report.last_loss:.4f} nats a token"]
+    if report.eval_losses:
+        rows += [f"- validation loss {report.eval_losses[0][1]:.4f} -> {report.eval_losses[-1][1]:.4f}"]
+    return "\n".join(
+        ["---", f"library_name: {library}", "tags:", "- xpert", "---", "", "# Personal model", "", *rows, ""]
+    )

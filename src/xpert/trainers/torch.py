@@ -1,0 +1,198 @@
+"""TorchTrainer: LoRA (through PEFT) or full fine-tuning with torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xpert.decoding import stop_ids_of
+from xpert.errors import SettingsError
+from xpert.meters import Meter
+from xpert.trainers.checkpoint import CHECKPOINT, Progress, fingerprint, load_checkpoint, save_checkpoint
+from xpert.trainers.data import data_digest, encode, eval_batches, split
+from xpert.trainers.loading import Loaded, load_start
+from xpert.trainers.loop import Run, make_optimizer, run
+from xpert.trainers.output import check_target, finished, report_of, write_result
+from xpert.trainers.settings import DEFAULTS, RECIPES, Method, Precision, Recipe, Schedule, TrainSettings
+from xpert.types import Example, TrainingReport
+
+__all__ = ["TorchTrainer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchTrainer:
+    """Fine-tunes a causal language model on personal examples, on this machine.
+
+    The object is the configuration; `fit` does the work, and two runs with one configuration agree bit for bit. Dropout is
+    off. The loss is that of the responses only (examples without a prompt: of the whole text), in nats a token.
+
+    Attributes:
+        max_steps: Optimizer steps at most.
+        target_loss: Stop as soon as the validation loss is at most this.
+        recipe: ``paper-server`` or ``paper-device``: the paper's settings, where the fields below are None.
+        method: ``lora`` (default) or ``full``.
+        lr: Peak learning rate (2e-4).
+        schedule: ``constant`` (default), ``cosine`` or ``linear``, both down to 0 at ``max_steps``.
+        warmup: Steps of linear warm-up (0).
+        weight_decay: AdamW's, on matrices (0).
+        batch_size: Examples a step (8; fewer if there are fewer).
+        rank: ``r`` of a new adapter (16).
+        alpha: ``lora_alpha`` of a new adapter (32).
+        target_modules: Modules of a new adapter: names, ``all-linear``, or None for PEFT's choice for the architecture
+            (``all-linear`` for those that PEFT does not know).
+        clip: Largest norm of the gradient.
+        max_length: Longest row in tokens; what is longer is cut, and counted in the report.
+        eval_fraction: Share of the examples to validate with where no validation examples are given; 0: no validation.
+        eval_every: Steps between evaluations; None: a twentieth of ``max_steps``.
+        patience: ``(n, share)``: stop when the validation loss has not improved by this share in ``n`` evaluations.
+        base: Base of a start adapter, where its ``adapter_config.json`` names none that is here.
+        seed: Of split, order and a new adapter's initial values.
+        device: ``cpu``, ``cuda`` ...; None: ``cuda`` if there is one, else ``cpu``.
+        precision: ``float32``, or ``bf16``: forward passes under bfloat16 autocast, parameters in float32.
+        checkpoint_every: Steps between checkpoints (in ``out/.checkpoint``, gone when the run is done).
+    """
+
+    max_steps: int = 200
+    target_loss: float | None = None
+    recipe: Recipe | None = None
+    method: Method | None = None
+    lr: float | None = None
+    schedule: Schedule | None = None
+    warmup: int | None = None
+    weight_decay: float | None = None
+    batch_size: int | None = None
+    rank: int | None = None
+    alpha: float | None = None
+    target_modules: str | Sequence[str] | None = None
+    clip: float = 1.0
+    max_length: int = 512
+    eval_fraction: float = 0.1
+    eval_every: int | None = None
+    patience: tuple[int, float] | None = None
+    base: str | Path | None = None
+    seed: int = 0
+    device: str | None = None
+    precision: Precision = "float32"
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            xpert.errors.SettingsError: One is out of range, or they contradict each other.
+        """
+        if self.recipe is not None and self.recipe not in RECIPES:
+            raise SettingsError(f"recipe: expected one of {', '.join(RECIPES)}, got {self.recipe!r}")
+        if self.checkpoint_every < 1:
+            raise SettingsError(f"checkpoint_every: expected at least 1, got {self.checkpoint_every!r}")
+        if self.settings.method == "full" and (self.rank, self.alpha, self.target_modules) != (None, None, None):
+            raise SettingsError("rank, alpha and target_modules are for method='lora', not for method='full'")
+
+    @property
+    def settings(self) -> TrainSettings:
+        """Every choice, filled in from the recipe and the defaults."""
+        chosen = {**DEFAULTS, **RECIPES.get(self.recipe or "", {})}
+        chosen |= {name: getattr(self, name) for name in DEFAULTS if getattr(self, name) is not None}
+        targets = self.target_modules
+        names = set(TrainSettings.__dataclass_fields__) - set(DEFAULTS) - {"target_modules"}
+        return TrainSettings(
+            **chosen,
+            **{name: getattr(self, name) for name in names},
+            target_modules=targets if targets is None or isinstance(targets, str) else tuple(targets),
+        )
+
+    def fit(
+        self,
+        start: str | Path,
+        examples: Sequence[Example],
+        *,
+        out: str | Path,
+        validation: Sequence[Example] | None = None,
+        resume: bool = False,
+    ) -> TrainingReport:
+        """Fine-tune ``start`` on the examples and write the result to ``out``.
+
+        Args:
+            start: A full model (a new LoRA adapter of it is trained, or all of it) or a LoRA adapter (which goes on).
+            examples: What to learn.
+            out: Folder of the result: an adapter or a model, its tokenizer, ``report.json`` and a card. It appears when the
+                run is done; an earlier result there stays until then.
+            validation: What to validate with; None: a seeded share of ``examples``.
+            resume: Continue from the checkpoint in ``out`` if there is one; a run that is done is not repeated.
+
+        Raises:
+            xpert.errors.RecordedModelError: ``start`` has no weights.
+            xpert.errors.IncompatibleModelError: A start adapter does not fit its base.
+            xpert.errors.WeightsError: The start's weights cannot be read, or are not finite.
+            xpert.errors.DataError: There is nothing to learn from.
+            xpert.errors.SettingsError: ``out`` is a folder of something else; a stop rule without validation.
+            xpert.errors.TrainingError: The loss is not finite, or the checkpoint is another run's.
+        """
+        settings, folder = self.settings, check_target(out)
+        train, held = (list(examples), list(validation)) if validation is not None else _split(examples, settings)
+        if not held and (settings.target_loss is not None or settings.patience is not None):
+            raise SettingsError(
+                "target_loss and patience need validation: give validation examples or eval_fraction above 0"
+            )
+        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        loaded = load_start(start, settings, base=self.base, device=device)
+        job, identity, details = self._prepare(loaded, train, held, folder)
+        if resume and (done := finished(folder, identity)) is not None:
+            return done
+        progress = (resume and load_checkpoint(folder / CHECKPOINT, identity, job.parameters, job.optimizer)) or None
+        progress = progress or Progress.start()
+        with Meter() as meter:
+            stopped = run(job, progress, meter)
+        if meter.energy_j is not None:
+            progress.energy_j = meter.energy_j + (progress.energy_j or 0.0)
+        report = report_of(progress, stopped, loaded.trainable, folder, details)
+        write_result(loaded, report, identity, folder)
+        return report
+
+    def _prepare(
+        self, loaded: Loaded, train: Sequence[Example], held: Sequence[Example], folder: Path
+    ) -> tuple[Run, str, dict[str, Any]]:
+        """The job, its fingerprint, and what the report tells about it."""
+        settings, tokenizer, model = self.settings, loaded.tokenizer, loaded.model
+        longest = min(
+            settings.max_length, getattr(model.config, "max_position_embeddings", None) or settings.max_length
+        )
+        end_id = tokenizer.eos_token_id
+        if end_id is None:
+            end_id = min(stop_ids_of(model, tokenizer), default=None)
+        rows = encode(tokenizer, train, longest, end_id=end_id)
+        held_rows = encode(tokenizer, held, longest, end_id=end_id) if held else []
+        pad_id = next(i for i in (tokenizer.pad_token_id, end_id, 0) if i is not None)
+        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        optimizer = make_optimizer(parameters, settings)
+        identity = fingerprint(
+            {**asdict(settings), "start": loaded.digest, "data": data_digest(rows, held_rows), "method": loaded.method}
+        )
+        job = Run(
+            model=model,
+            parameters=parameters,
+            optimizer=optimizer,
+            rows=rows,
+            validation=eval_batches(held_rows, pad_id),
+            pad_id=pad_id,
+            settings=settings,
+            save=lambda progress: save_checkpoint(folder / CHECKPOINT, identity, progress, parameters, optimizer),
+            checkpoint_every=self.checkpoint_every,
+        )
+        details: dict[str, Any] = {
+            "settings": json.loads(json.dumps(asdict(settings))),
+            "device": str(next(model.parameters()).device),
+            "examples": len(rows),
+            "validation_examples": len(held_rows),
+            "cut_examples": sum(row.cut for row in [*rows, *held_rows]),
+        }
+        return job, identity, details
+
+
+def _split(examples: Sequence[Example], settings: TrainSettings) -> tuple[list[Example], list[Example]]:
+    return split(examples, settings.eval_fraction, settings.seed)
