@@ -134,7 +134,11 @@ def _read_hashes(folder: Path) -> Hashes:
     value = from_json(data, str(path))
     entries: dict[str, tuple[str, int]] = {}
     for name, entry in value.items() if isinstance(value, dict) else ():
-        if name not in (*DEVICE_FILES, *SERVER_FILES) or set(entry) != {"sha256", "bytes"}:
+        if (
+            name not in (*DEVICE_FILES, *SERVER_FILES)
+            or not isinstance(entry, dict)
+            or set(entry) != {"sha256", "bytes"}
+        ):
             raise CatalogCorruptError(f"{path}: unexpected entry {name!r}: fetch the file again")
         entries[name] = (entry["sha256"], entry["bytes"])
     if missing := [name for name in DEVICE_FILES if name not in entries]:

@@ -19,7 +19,7 @@ from xpert.protocols import Summarizer
 from xpert.summarizers import load_summarizer
 from xpert.types import AnswerPair, Array, Candidate
 
-__all__ = ["PairEmbeddings", "embed_pairs", "joined", "measured_scale", "open_summarizer"]
+__all__ = ["PairEmbeddings", "embed_pairs", "joined", "measured_scale", "open_summarizer", "standard_error"]
 
 _SMALLEST_MEASURED = 0.1
 """Measured blocks below this RMS (a length ratio of 10%) are not blown up to the summarizer's scale."""
@@ -120,3 +120,10 @@ def _measure(pairs: Sequence[AnswerPair], names: Sequence[str]) -> Array:
 def _rms_norm(rows: ArrayLike) -> float:
     values = np.asarray(rows, np.float64)
     return float(np.sqrt(np.mean(np.sum(values**2, axis=-1))))
+
+
+def standard_error(places: Array) -> Array:
+    """``(K,)`` standard errors of mean coordinates, from ``(P, K)`` coordinates of single pairs; zeros for a single pair."""
+    if len(places) < 2:
+        return np.zeros(places.shape[1], np.float32)
+    return (places.std(axis=0, ddof=1, dtype=np.float64) / np.sqrt(len(places))).astype(np.float32)

@@ -138,10 +138,10 @@ def test_every_changed_byte_is_found(tmp_path: Path, name: str) -> None:
         changed = bytearray(data)
         changed[position] ^= 0x01
         (folder / name).write_bytes(changed)
-        assert any(name in problem or "hashes.json" in problem for problem in Catalog.problems(folder)), position
+        assert any(name in problem or name == "hashes.json" for problem in Catalog.problems(folder)), position
         with pytest.raises(CatalogError):
             Catalog.verify(folder)
-        if name != "README.md":
+        if name not in ("README.md", "hashes.json"):
             with pytest.raises(CatalogError):
                 Catalog.from_pretrained(folder)
     (folder / name).write_bytes(data)

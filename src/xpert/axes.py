@@ -1,0 +1,129 @@
+"""The steps between embeddings and a basis: word axes, measured axes, unnamed axes, and how well they fit each model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xpert.basis import SubvectorBasis
+from xpert.decompose import CandidateOrder, Decomposition, relative_residual, residual_directions, span_norm
+from xpert.embedding import PairEmbeddings, joined, measured_scale
+from xpert.protocols import SubvectorContext, SubvectorSource
+from xpert.provenance import Fit
+from xpert.space import AXES, METRICS, kinds_of, match_threshold
+from xpert.types import Array, Axis
+
+__all__ = ["Embedded", "embedded", "fit", "thresholds", "with_measured_axes", "with_unnamed_axes", "word_axes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embedded:
+    """The models in the embedding space, before it has axes.
+
+    Attributes:
+        rows: Per model ``(P, D)``, one row a pair.
+        means: ``(M, D)`` the models' embeddings.
+        candidates: Per model its candidate words, best first.
+        null: ``(D,)`` the null embedding; zeros behind the summarizer's width.
+        width: The summarizer's width. The measured quantities follow.
+        scale: The factor on them.
+    """
+
+    rows: tuple[Array, ...]
+    means: Array
+    candidates: tuple[tuple[str, ...], ...]
+    null: Array
+    width: int
+    scale: float
+
+
+def embedded(pairs: Sequence[PairEmbeddings], null: Array, *, weight: float) -> Embedded:
+    """Join hidden states and measured quantities, the latter scaled to ``weight`` (see `xpert.embedding.measured_scale`)."""
+    hidden = np.stack([p.hidden.mean(axis=0, dtype=np.float64) for p in pairs])
+    measured = np.stack([p.measured.mean(axis=0, dtype=np.float64) for p in pairs])
+    scale = measured_scale(hidden, measured, weight)
+    rows = tuple(joined(p, scale) for p in pairs)
+    return Embedded(
+        rows=rows,
+        means=np.stack([row.mean(axis=0, dtype=np.float64) for row in rows]).astype(np.float32),
+        candidates=tuple(tuple(candidate.word for candidate in p.candidates) for p in pairs),
+        null=np.pad(null, (0, measured.shape[1])),
+        width=len(null),
+        scale=scale,
+    )
+
+
+def word_axes(
+    models: Embedded,
+    basis: SubvectorBasis,
+    source: SubvectorSource,
+    context: SubvectorContext,
+    *,
+    eps_orth: float,
+    eps_dec: float,
+    order: CandidateOrder,
+) -> tuple[SubvectorBasis, Decomposition]:
+    """A basis with the words that Algorithm 1 finds, in the summarizer's part of the space."""
+    padding = models.means.shape[1] - models.width
+    hidden = models.means.copy()
+    hidden[:, models.width :] = 0
+
+    def vectors_of(words: Sequence[str]) -> Array:
+        rows = np.asarray(source.vectors(words, context), np.float32)
+        return np.pad(rows, ((0, 0), (0, padding)))
+
+    return basis.extend(hidden, models.candidates, vectors_of, eps_orth=eps_orth, eps_dec=eps_dec, order=order)
+
+
+def with_measured_axes(basis: SubvectorBasis, models: Embedded, names: Sequence[str]) -> SubvectorBasis:
+    """The basis with an axis a measured quantity; its coefficient is the quantity's mean over the pairs, unscaled."""
+    vectors = np.eye(len(names), basis.width, k=models.width) * models.scale
+    return basis.appended([Axis(word=name, kind="measured") for name in names], vectors)
+
+
+def with_unnamed_axes(basis: SubvectorBasis, models: Embedded, *, most: int) -> SubvectorBasis:
+    """The basis with directions for what its axes leave of the models, as long as the median word axis."""
+    directions = residual_directions(basis.vectors, models.means, most=most)
+    words = basis.subset(["word"]).vectors
+    length = float(np.median(np.linalg.norm(words, axis=1))) if len(words) else 1.0
+    axes = [Axis(word=f"unnamed-{i}", kind="unnamed") for i in range(1, len(directions) + 1)]
+    return basis.appended(axes, directions * length)
+
+
+def fit(basis: SubvectorBasis, embedding: Array, *, width: int, eps_dec: float) -> Fit:
+    """How well the axes cover an embedding ``(D,)``: shares of the whole, residual of the summarizer's part (Eq. 3)."""
+    words = basis.subset(["word"])
+    residual = relative_residual(words.vectors[:, :width], embedding[:width], basis.coefficients)
+    norm = float(np.linalg.norm(embedding))
+    spans = [span_norm(part.vectors, embedding) for part in (words, basis.subset(["word", "measured"]), basis)]
+    squares = np.diff([0.0, *(span**2 for span in spans)]).clip(min=0.0)
+    named, measured, unnamed = (np.sqrt(squares) / norm).tolist() if norm > 0 else (0.0, 0.0, 0.0)
+    return Fit(
+        residual=residual,
+        named_share=named,
+        measured_share=measured,
+        unnamed_share=unnamed,
+        converged=residual <= eps_dec,
+    )
+
+
+def thresholds(basis: SubvectorBasis, coordinates: Array, rows: Sequence[Array]) -> Mapping[str, float]:
+    """``metric:axes`` to the distance up to which a user counts as matching, for every comparison the basis allows.
+
+    Args:
+        basis: The basis.
+        coordinates: ``(M, K)`` of the models.
+        rows: Per model the embeddings ``(P, D)`` of its pairs, whose even and odd halves show the noise.
+    """
+    halves = [
+        (basis.project(row[0::2].mean(axis=0)), basis.project(row[1::2].mean(axis=0) if len(row) > 1 else row[0]))
+        for row in rows
+    ]
+    return {
+        f"{metric}:{axes}": match_threshold(basis, coordinates, halves, metric=metric, axes=axes)
+        for metric in METRICS
+        for axes in AXES
+        if basis.where(kinds_of(axes))
+    }
