@@ -1,0 +1,44 @@
+"""What all commands have in common: ``--json``, ``--debug``, and a standard output that only their result reaches."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from xpert.cli.output import Outcome
+
+__all__ = ["command"]
+
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")]
+_Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+_SHARED = (
+    inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+    inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_Json),
+    inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_Debug),
+)
+
+
+def command(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """The function with the shared options behind its own, run with standard output turned to standard error."""
+
+    @wraps(function)
+    def run(*, context: typer.Context, json: bool, debug: bool, **given: Any) -> Outcome:
+        context.obj.json, context.obj.debug = json, debug
+        with redirect_stdout(sys.stderr):
+            return function(**given)
+
+    hints = get_type_hints(function, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(function).parameters.items()
+    ]
+    shown: Any = run
+    shown.__signature__ = inspect.Signature([*own, *_SHARED], return_annotation=Outcome)
+    shown.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *_SHARED)}
+    return run

@@ -1,0 +1,130 @@
+"""``xpert demo``: the whole flow on the models that come with the package."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xpert.cli.output import Outcome, table, top_words
+from xpert.errors import ReferenceNotFoundError, SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from xpert.evaluation.demo import DemoReport
+    from xpert.evaluation.demo_users import Trainee
+
+__all__ = ["demo"]
+
+_RESULT = "demo.json"
+
+
+def demo(
+    modality: Annotated[str, typer.Option(metavar="text", help="What the models make.")] = "text",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep catalog, results, chart and one user's data in this folder."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the users and of everything else that is drawn.")] = 0,
+) -> Outcome:
+    """Explain the zoo, select for users whose text no model saw, and fine-tune one of them from two starts."""
+    if modality != "text":
+        raise SettingsError(f"--modality {modality}: this version has the demo for text alone: leave --modality out")
+    _check_out(out)
+    from xpert.evaluation.demo import DemoSettings, run_demo
+    from xpert.evaluation.demo_users import zoo_trainee, zoo_users
+    from xpert.zoo import adapter_names
+
+    if not (names := adapter_names()):
+        raise ReferenceNotFoundError("the zoo's models are not installed: install the package again, with its weights")
+    trainee = zoo_trainee(seed=seed)
+    with _folder(out) as folder:
+        report = run_demo(
+            base="zoo:base",
+            summarizer="zoo:summarizer",
+            models={name: f"zoo:{name}" for name in names},
+            users=zoo_users(seed=seed),
+            trainee=trainee,
+            out=folder,
+            settings=DemoSettings(seed=seed),
+        )
+        if out is not None:
+            keep(report, trainee, folder)
+    return Outcome(document=report.to_dict(), view=lambda: _view(report, out))
+
+
+def keep(report: DemoReport, trainee: Trainee, folder: Path) -> None:
+    """Write the results beside the catalog: JSON, chart, and one user's data and selection."""
+    from xpert.report.charts import starts_chart
+    from xpert.selection_io import selection_to_json
+    from xpert.tensors.files import write_text
+
+    rows = [{"prompt": example.prompt, "response": example.response} for example in trainee.training]
+    write_text(folder / "me.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(folder / "selection.json", json.dumps(selection_to_json(report.selection), indent=2) + "\n")
+    starts = report.starts
+    starts_chart(
+        starts.curve_base,
+        starts.curve_selected,
+        target_loss=starts.target_loss,
+        selected=report.selection.best,
+        out=folder / "chart.png",
+    )
+    write_text(folder / _RESULT, json.dumps(report.to_dict(), indent=2) + "\n")
+
+
+def _check_out(out: Path | None) -> None:
+    if out is None:
+        return
+    from xpert.report.charts import require_matplotlib
+
+    require_matplotlib("xpert demo --out, which draws a chart,")
+    if out.exists() and not out.is_dir():
+        raise SettingsError(f"--out {out} is a file: give a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / _RESULT).is_file():
+        raise SettingsError(f"--out {out} holds something else: give a new or empty folder")
+
+
+@contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    """Where to work: a folder that becomes ``out`` when all is done, or one that is gone then."""
+    from xpert.tensors.files import atomic_folder
+
+    if out is None:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
+    with atomic_folder(out) as folder:
+        yield folder
+        shutil.rmtree(folder / "starts")
+
+
+def _view(report: DemoReport, out: Path | None) -> list[RenderableType]:
+    catalog, starts, users = report.catalog, report.starts, len(report.choices)
+    words = [(name, top_words(catalog[name].words, 5)) for name in catalog]
+    accuracy = [f"{share:.0%} by {axes} axes" for axes, share in report.to_dict()["accuracy"].items()]
+    reached = "never" if starts.steps_selected is None else f"{starts.steps_selected}"
+    runs = [
+        ("the base", starts.steps_base, f"{starts.seconds_base:.1f}"),
+        (report.selection.best, reached, f"{starts.seconds_selected:.1f}"),
+    ]
+    parts: list[RenderableType] = [
+        table(["model", "in words"], words),
+        f"Users whose text no model saw: {report.correct()} of {users} got the model of their style "
+        f"({', '.join(accuracy)}).",
+        f"Fine-tuning a user of style {report.trainee} to a validation loss of {starts.target_loss:.3f}:",
+        table(["start", "#steps", "#seconds"], runs),
+    ]
+    if starts.met_at_start:
+        parts.append("The selected model met the target before its first step, which counts as one interval.")
+    parts.append(f"{report.seconds:.0f} s in all, peak memory {report.peak_mb:.0f} MB.")
+    if out is not None:
+        parts.append(f"Catalog, results, chart and this user's data are in {out}.")
+    return parts

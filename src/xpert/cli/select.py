@@ -1,0 +1,97 @@
+"""``xpert select``: personal data and a catalog in, the nearest model out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xpert.cli.options import CatalogOption, DataOption, DeviceOption, DtypeOption
+from xpert.cli.output import Outcome, table, top_words
+from xpert.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from xpert.catalog import Catalog
+    from xpert.types import Example, Selection
+
+__all__ = ["select"]
+
+
+def select(
+    *,
+    catalog: CatalogOption,
+    data: DataOption,
+    summarizer: Annotated[
+        str | None, typer.Option(metavar="REF", help="The summarizer; the catalog's own by default.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="REF", help="A base model that answers the data's prompts, for comparison.")
+    ] = None,
+    base_answers: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The base model's answers to the data's prompts, in their order."),
+    ] = None,
+    axes: Annotated[
+        str, typer.Option(metavar="all|named|named+measured", help="Which axes of the catalog are compared.")
+    ] = "all",
+    top: Annotated[int, typer.Option(min=1, help="How many models the table shows; --json has them all.")] = 5,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+) -> Outcome:
+    """Find the model whose explanation is nearest to the user's own text; nothing leaves this machine.
+
+    Without --base and --base-answers the catalog's stored base answers serve as an unpaired reference.
+    """
+    if base is not None and base_answers is not None:
+        raise typer.BadParameter("give --base or --base-answers, not both")
+    from xpert.catalog import Catalog
+    from xpert.examples import load_base_answers, load_examples
+    from xpert.selection_io import selection_to_json
+    from xpert.selector import Selector
+
+    examples = load_examples(data)
+    options: dict[str, Any] = {"axes": axes, "device": device, "dtype": dtype}
+    opened = Catalog.from_pretrained(catalog)
+    selector = Selector(opened, summarizer=summarizer, **options)
+    answers = None if base_answers is None else load_base_answers(base_answers, len(examples))
+    if base is not None:
+        answers = answers_of_base(opened, base, data, examples, device=device, dtype=dtype)
+    selection = selector.select(examples, answers)
+    return Outcome(document=selection_to_json(selection), view=lambda: _view(selection, top))
+
+
+def answers_of_base(
+    catalog: Catalog, base: str, data: Path, examples: Sequence[Example], *, device: str | None, dtype: str | None
+) -> list[str]:
+    """The base's answers to the examples' prompts, generated as the catalog's own were.
+
+    Raises:
+        xpert.errors.DataError: An example has no prompt.
+    """
+    from xpert.registry import MODALITIES
+
+    prompts = [example.prompt for example in examples if example.prompt]
+    if missing := len(examples) - len(prompts):
+        raise DataError(
+            f"{data}: {missing} of {len(examples)} examples have no prompt for --base to answer: leave --base out"
+        )
+    modality = MODALITIES.get(catalog.provenance.modality)()
+    different = list(dict.fromkeys(prompts))
+    with modality.open(base, device=device, dtype=dtype) as prober:
+        answers = prober.answer(None, different, catalog.provenance.generation)
+    return [dict(zip(different, answers, strict=True))[prompt] for prompt in prompts]
+
+
+def _view(selection: Selection, top: int) -> list[RenderableType]:
+    rows = [(name, f"{distance:.3f}") for name, distance in selection.ranking[:top]]
+    near = "within" if selection.matched else "not within"
+    distance = selection.ranking[0][1]
+    return [
+        f"Best: {selection.best} (distance {distance:.3f}, {near} the match threshold {selection.threshold:.3f}).",
+        f"Your text in words: {top_words(selection.words, 6)}.",
+        table(["model", "#distance"], rows),
+    ]

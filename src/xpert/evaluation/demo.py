@@ -1,0 +1,211 @@
+"""The demo as a function: explain a pool, select for users whose text no model saw, fine-tune one of them from two starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xpert.catalog import Catalog
+from xpert.evaluation.demo_users import DemoUser, Trainee
+from xpert.evaluation.starts import StartsReport, compare_starts
+from xpert.explainer import Explainer
+from xpert.meters import Meter
+from xpert.progress import say, track
+from xpert.protocols import Summarizer
+from xpert.registry import MODALITIES
+from xpert.selector import Selector
+from xpert.space import AXES, AxesName
+from xpert.summarizers import load_summarizer
+from xpert.trainers.torch import TorchTrainer
+from xpert.types import Example, Selection
+
+__all__ = ["Choice", "DemoReport", "DemoSettings", "base_answers", "choose", "run_demo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSettings:
+    """How the demo is run.
+
+    Attributes:
+        n_prompts: Probe prompts.
+        seed: Of prompts and answers.
+        trainer: Settings of both fine-tunings; step bound and evaluation interval are scratch's.
+    """
+
+    n_prompts: int = 50
+    seed: int = 0
+    trainer: TorchTrainer = field(
+        default_factory=lambda: TorchTrainer(
+            max_steps=400, eval_every=2, lr=2e-3, batch_size=16, rank=8, alpha=16, target_modules="all-linear"
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was chosen for one user.
+
+    Attributes:
+        user: Who.
+        style: The right choice.
+        best: By choice of axes (``all``, ``named``, ``named+measured``), the model that was chosen; axes that the catalog
+            does not have are left out.
+    """
+
+    user: str
+    style: str
+    best: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoReport:
+    """What the demo found.
+
+    Attributes:
+        catalog: The pool in words.
+        choices: One a user.
+        trainee: Style of the user who was fine-tuned.
+        selection: What was selected for that user.
+        starts: Fine-tuning from the base and from the selected model.
+        seconds: The whole demo. stage_seconds: Its stages.
+        peak_mb: Peak memory of the process.
+    """
+
+    catalog: Catalog
+    choices: tuple[Choice, ...]
+    trainee: str
+    selection: Selection
+    starts: StartsReport
+    seconds: float
+    stage_seconds: Mapping[str, float]
+    peak_mb: float
+
+    def correct(self, axes: str = "all") -> int:
+        """Users for whom the model of their style was chosen by these axes."""
+        return sum(choice.best.get(axes) == choice.style for choice in self.choices)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report for JSON."""
+        users = len(self.choices)
+        compared = [axes for axes in AXES if self.choices and axes in self.choices[0].best]
+        starts = self.starts.to_dict()
+        return {
+            "models": {name: _words(self.catalog[name].words) for name in self.catalog},
+            "users": users,
+            "correct": self.correct(),
+            "accuracy": {axes: self.correct(axes) / users for axes in compared},
+            "wrong": [
+                {"user": choice.user, "style": choice.style, "best": choice.best["all"]}
+                for choice in self.choices
+                if choice.best["all"] != choice.style
+            ],
+            "trainee": {"style": self.trainee, "selected": self.selection.best, "matched": self.selection.matched},
+            "steps_base": self.starts.steps_base,
+            "steps_selected": self.starts.steps_selected,
+            "target_loss": self.starts.target_loss,
+            "starts": {name: value for name, value in starts.items() if not name.startswith("out_")},
+            "seconds": self.seconds,
+            "stage_seconds": dict(self.stage_seconds),
+            "peak_mb": self.peak_mb,
+        }
+
+
+def run_demo(
+    *,
+    base: str,
+    summarizer: str,
+    models: Mapping[str, str],
+    users: Sequence[DemoUser],
+    trainee: Trainee,
+    out: Path,
+    settings: DemoSettings | None = None,
+) -> DemoReport:
+    """Run the whole flow.
+
+    Args:
+        base: Reference of the base model.
+        summarizer: Name of the summarizer.
+        models: Name to reference of the pool; a user's style is the name of the right one.
+        users: For whom to select.
+        trainee: Who is fine-tuned, from the selected model and from the base.
+        out: Folder that gets ``catalog`` and the fine-tuned models in ``starts``.
+        settings: How.
+
+    Raises:
+        xpert.errors.XpertError: Whatever the steps raise.
+    """
+    settings = settings or DemoSettings()
+    stages: dict[str, float] = {}
+    with Meter() as whole:
+        say(f"Explaining {len(models)} models of {base} ...")
+        with Meter() as meter:
+            explainer = Explainer(base, summarizer, n_prompts=settings.n_prompts, seed=settings.seed)
+            catalog = explainer.explain(models)
+            catalog.save_pretrained(out / "catalog")
+        stages["explain"] = meter.seconds
+        say(f"Selecting for {len(users)} users whose text no model saw ...")
+        with Meter() as meter:
+            choices, selection = _select(catalog, base, summarizer, users, trainee)
+        stages["select"] = meter.seconds
+        say(f"Fine-tuning a user of style {trainee.style} from the base and from {selection.best} ...")
+        with Meter() as meter:
+            starts = compare_starts(
+                base,
+                models[selection.best],
+                trainee.training,
+                trainee.validation,
+                out=out / "starts",
+                trainer=settings.trainer,
+            )
+        stages["train"] = meter.seconds
+    return DemoReport(
+        catalog=catalog,
+        choices=choices,
+        trainee=trainee.style,
+        selection=selection,
+        starts=starts,
+        seconds=whole.seconds,
+        stage_seconds=stages,
+        peak_mb=whole.peak_mb,
+    )
+
+
+def base_answers(catalog: Catalog, base: str, groups: Iterable[Sequence[Example]]) -> dict[str, str]:
+    """The base's answers to all prompts of all examples, each prompt asked once and all of them together."""
+    prompts = dict.fromkeys(example.prompt for examples in groups for example in examples if example.prompt)
+    modality = MODALITIES.get(catalog.provenance.modality)()
+    with modality.open(base) as prober:
+        answers = prober.answer(None, list(prompts), catalog.provenance.generation)
+    return dict(zip(prompts, answers, strict=True))
+
+
+def choose(catalog: Catalog, summarizer: Summarizer, user: DemoUser, answers: Mapping[str, str]) -> Choice:
+    """Select for a user by every choice of axes that the catalog has; the text is summarized once."""
+    place = Selector(catalog, summarizer).locate(user.examples, _paired(user.examples, answers))
+    kinds = {axis.kind for axis in catalog.basis.axes}
+    choices: list[AxesName] = [axes for axes in AXES if axes == "all" or "word" in kinds]
+    best = {axes: Selector(catalog, summarizer, axes=axes).rank(place).best for axes in choices}
+    return Choice(user=user.name, style=user.style, best=best)
+
+
+def _select(
+    catalog: Catalog, base: str, summarizer: str, users: Sequence[DemoUser], trainee: Trainee
+) -> tuple[tuple[Choice, ...], Selection]:
+    answers = base_answers(catalog, base, [*(user.examples for user in users), trainee.training])
+    loaded = load_summarizer(summarizer)
+    try:
+        choices = tuple(choose(catalog, loaded, user, answers) for user in track(users, "Selecting"))
+        paired = _paired(trainee.training, answers)
+        return choices, Selector(catalog, loaded).select(trainee.training, paired)
+    finally:
+        loaded.close()
+
+
+def _paired(examples: Sequence[Example], answers: Mapping[str, str]) -> list[str]:
+    return [answers[example.prompt or ""] for example in examples]
+
+
+def _words(words: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"word": word, "value": float(value)} for word, value in words]

@@ -1,0 +1,74 @@
+"""Users of the demo: drawn from the half of the style corpus whose questions and phrases no styled model saw."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from xpert.types import Example
+from xpert.zoo.corpus import STYLES, examples, mixture
+
+__all__ = ["DemoUser", "Trainee", "zoo_mixed_user", "zoo_trainee", "zoo_users"]
+
+_TRAINEE, _MIXED = 900_001, 900_002
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoUser:
+    """Somebody with texts, and the model that is the right choice.
+
+    Attributes:
+        name: Who.
+        style: Name of the model of this user's style.
+        examples: The user's own texts, with prompts.
+    """
+
+    name: str
+    style: str
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainee:
+    """The user whose model is fine-tuned.
+
+    Attributes:
+        style: Name of the model of this user's style.
+        training: What to select by and to train on.
+        validation: Other texts of the user, on other questions.
+    """
+
+    style: str
+    training: tuple[Example, ...]
+    validation: tuple[Example, ...]
+
+
+def zoo_users(*, per_style: int = 2, n_texts: int = 50, seed: int = 0) -> list[DemoUser]:
+    """Users of every style of the corpus, each with ``n_texts`` texts on different questions."""
+    return [
+        DemoUser(
+            name=f"{style}, user {k + 1}",
+            style=style,
+            examples=tuple(examples(STYLES[style], side="users", n=n_texts, seed=_seed(seed, number, k))),
+        )
+        for number, style in enumerate(STYLES)
+        for k in range(per_style)
+    ]
+
+
+def zoo_trainee(*, n_training: int = 100, n_validation: int = 40, seed: int = 0) -> Trainee:
+    """One user of a style that the seed draws."""
+    style = random.Random(f"trainee {seed}").choice(list(STYLES))
+    texts = examples(STYLES[style], side="users", n=n_training + n_validation, seed=_TRAINEE + seed)
+    return Trainee(style=style, training=tuple(texts[:n_training]), validation=tuple(texts[n_training:]))
+
+
+def zoo_mixed_user(*, n_texts: int = 50, seed: int = 0) -> tuple[tuple[str, str], list[Example]]:
+    """A user who writes in two styles, half and half: their names and the texts."""
+    one, two = random.Random(f"mixed {seed}").sample(list(STYLES), 2)
+    halves = [(STYLES[one], 0.5), (STYLES[two], 0.5)]
+    return (one, two), mixture(halves, side="users", n=n_texts, seed=_MIXED + seed)
+
+
+def _seed(seed: int, number: int, k: int) -> int:
+    return 1_000 * seed + 10 * number + k + 1
