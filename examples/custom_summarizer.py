@@ -97,7 +97,10 @@ def main() -> None:
         for name in catalog:
             words = ", ".join(f"{word} {value:+.2f}" for word, value in catalog[name].words[:3])
             print(f"{name}: {words}")
-        mine = [xpert.Example(prompt=f"Tell me about {topic}.", response=STYLES["bard"].format(topic)) for topic in TOPICS[6:]]
+        mine = [
+            xpert.Example(prompt=f"Tell me about {topic}.", response=STYLES["bard"].format(topic))
+            for topic in TOPICS[6:]
+        ]
         base_answers = [STYLES["base"].format(topic) for topic in TOPICS[6:]]
         selection = xpert.Selector(catalog, summarizer=TrigramSummarizer()).select(mine, base_answers)
         print(f"best: {selection.best}" + ("" if selection.matched else " (no match)"))

@@ -32,7 +32,10 @@ def test_summarizer_hears_what_is_planted() -> None:
 
 def test_subvectors_are_found_and_keep_the_contract() -> None:
     context = SubvectorContext(
-        summarizer=load_summarizer("shouting:x"), prompts=["Why?"], base_answers=["Because."], null=np.zeros(2, np.float32)
+        summarizer=load_summarizer("shouting:x"),
+        prompts=["Why?"],
+        base_answers=["Because."],
+        null=np.zeros(2, np.float32),
     )
     check_subvector_source(SUBVECTORS.get("shouting"), context, words=("loud", "excited"))
 

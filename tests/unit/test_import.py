@@ -40,7 +40,8 @@ def test_import_takes_less_than_three_tenths_of_a_second() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["xpert.types", "xpert.errors", "xpert.protocols", "xpert.registry", "xpert.testing", "xpert.space", "xpert.cli"]
+    "module",
+    ["xpert.types", "xpert.errors", "xpert.protocols", "xpert.registry", "xpert.testing", "xpert.space", "xpert.cli"],
 )
 def test_what_a_device_or_a_third_party_imports_loads_no_torch(module: str) -> None:
     code = f"import json, sys, {module}; print(json.dumps({{'modules': [m for m in {HEAVY[:6]} if m in sys.modules]}}))"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xpert import AnswerPair, Candidate, SubvectorContext, Summary, SummarizerDefaults
+from xpert import AnswerPair, Candidate, SubvectorContext, SummarizerDefaults, Summary
 from xpert.errors import DataError, SummarizerError
 from xpert.types import Array
 
