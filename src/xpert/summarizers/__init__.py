@@ -1,0 +1,56 @@
+"""Who turns pairs of answers into embeddings and candidate words: ``hf`` (an LLM in memory), ``encoder`` (a text encoder), plugins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpert.errors import ReferenceNotFoundError, SettingsError
+from xpert.protocols import Summarizer
+from xpert.registry import SUMMARIZERS
+
+__all__ = ["load_summarizer"]
+
+
+def load_summarizer(
+    summarizer: str | Summarizer, *, device: str | None = None, dtype: str | None = None, **options: Any
+) -> Summarizer:
+    """A summarizer by name; an object is given back as it is.
+
+    Args:
+        summarizer: ``hf:REF``, ``encoder:REF``, ``zoo:NAME``, a plugin's ``NAME:TARGET``, or an object.
+        device: Where it runs; None: its own choice. An object stays where it is.
+        dtype: Of its weights; None: its own choice. An object keeps its own.
+        options: Further options of that kind of summarizer, e.g. ``batch_size``.
+
+    Raises:
+        xpert.errors.ReferenceNotFoundError: No such kind of summarizer, or nothing of that name.
+        xpert.errors.SettingsError: Options for an object, or unknown ones.
+    """
+    if not isinstance(summarizer, str):
+        return _given(summarizer, options)
+    scheme, colon, target = summarizer.partition(":")
+    known = [*SUMMARIZERS.names(), "zoo"]
+    if not colon or not target or scheme not in known:
+        raise ReferenceNotFoundError(
+            f"unknown summarizer {summarizer!r}: expected {', '.join(f'{name}:...' for name in known)} "
+            "(such as hf:org/name, encoder:minilm or zoo:summarizer)"
+        )
+    if scheme == "zoo":
+        scheme, target, options = "hf", summarizer, {"name": summarizer, **options}
+    try:
+        return SUMMARIZERS.get(scheme)(target, device=device, dtype=dtype, **options)
+    except TypeError as error:
+        if options and "unexpected keyword argument" in str(error):
+            raise SettingsError(f"summarizer {summarizer!r}: {str(error).split('() ')[-1]}") from error
+        raise
+
+
+def _given(summarizer: Summarizer, options: dict[str, Any]) -> Summarizer:
+    if not isinstance(summarizer, Summarizer):
+        came = type(summarizer).__name__
+        raise SettingsError(
+            f"summarizer: expected a name or an object that matches xpert.protocols.Summarizer, got {came}"
+        )
+    if options:
+        raise SettingsError(f"summarizer: {next(iter(options))} was given beside an object: set it on the object")
+    return summarizer

@@ -1,0 +1,193 @@
+"""What a summarizer asks of a causal language model held in memory: last hidden states, and words for what comes next."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from xpert.decoding import left_padded
+from xpert.errors import IncompatibleModelError, WeightsError
+from xpert.progress import track
+from xpert.summarizers.batching import batches
+from xpert.summarizers.words import best_candidates, clean_word, leading_word, starts_word
+from xpert.types import Array, Candidate
+
+__all__ = ["last_hidden", "next_distribution", "next_words", "output_layer"]
+
+HANDFUL = 4
+"""Prompts on which word pieces are tried out."""
+MAX_PIECES = 4
+"""Longest completed word, in tokens."""
+
+
+def output_layer(model: Any) -> Any:
+    """The layer that multiplies the last hidden state: ``lm_head``.
+
+    Raises:
+        xpert.errors.IncompatibleModelError: The model has none, or no decoder before it.
+    """
+    layer = model.get_output_embeddings()
+    if layer is None or model.base_model is model:
+        raise IncompatibleModelError(
+            f"{type(model).__name__}: expected a causal LM with a decoder and an output layer; choose another summarizer"
+        )
+    return layer
+
+
+def last_hidden(
+    model: Any, rows: Sequence[Sequence[int]], *, pad_id: int, token_budget: int, batch_size: int | None, what: str
+) -> Array:
+    """Hidden state at the last position of each row, after the final norm: the vector that the output layer multiplies.
+
+    Args:
+        model: A causal LM in evaluation mode.
+        rows: ``P`` rows of token ids.
+        pad_id: Any id; padding is masked.
+        token_budget: Tokens in a batch at most, padding included.
+        batch_size: Rows in a batch at most; None: the budget alone decides.
+        what: What the progress bar says.
+
+    Returns:
+        ``(P, D)`` float32, in the order of the rows; a row depends on itself alone.
+
+    Raises:
+        xpert.errors.WeightsError: A hidden state is not finite.
+    """
+    hidden = np.zeros((len(rows), output_layer(model).weight.shape[1]), np.float32)
+    plan = list(batches([len(row) for row in rows], token_budget=token_budget, batch_size=batch_size))
+    with torch.inference_mode():
+        for batch in track(plan, what, total=len(plan)):
+            ids, mask = left_padded([rows[i] for i in batch], pad_id, model.device)
+            positions = (mask.cumsum(1) - 1).clamp(min=0)
+            out = model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+            hidden[batch] = out.last_hidden_state[:, -1].float().cpu().numpy()
+    if not np.isfinite(hidden).all():
+        raise WeightsError(
+            "the summarizer's hidden states are not finite: its weights hold NaN, or the dtype overflows"
+        )
+    return hidden
+
+
+def next_distribution(model: Any, hidden: Array) -> torch.Tensor:
+    """Next-token probabilities ``(V,)`` float64, averaged over last hidden states ``(P, D)``."""
+    layer = output_layer(model)
+    total = torch.zeros(layer.weight.shape[0], dtype=torch.float64)
+    with torch.inference_mode():
+        for first in range(0, len(hidden), 32):
+            states = torch.from_numpy(hidden[first : first + 32]).to(layer.weight.device, layer.weight.dtype)
+            total += torch.softmax(layer(states).double(), dim=-1).sum(0).cpu()
+    return total / len(hidden)
+
+
+def next_words(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Sequence[int]],
+    probabilities: torch.Tensor,
+    n: int,
+    *,
+    token_budget: int,
+) -> tuple[Candidate, ...]:
+    """The ``n`` most likely words that come next.
+
+    Of the ``3 n + 64`` most likely tokens, one that begins a word is tried out after a handful of the rows: if what follows it most likely ends the word, it is a
+    word; if not, it is completed greedily, to four pieces at most, or dropped. A word's score is the sum over its spellings of
+    the product of its pieces' probabilities.
+
+    Args:
+        model: A causal LM in evaluation mode.
+        tokenizer: Its tokenizer.
+        rows: ``P`` rows of token ids, whose next token is asked for.
+        probabilities: ``(V,)`` next-token probabilities, averaged over the rows.
+        n: Words wanted.
+        token_budget: Tokens held in key-value caches at most (the handful's own always are).
+
+    Source: Wang et al. 2025, section 4.1; completing pieces is ours.
+    """
+    ranked = torch.sort(probabilities, descending=True, stable=True).indices[: 3 * n + 64].tolist()
+    texts = {token: tokenizer.decode([token]) for token in ranked if token < len(tokenizer)}
+    trial = _Trial(model, tokenizer, _handful(rows))
+    starts = [t for t in ranked if t in texts and t not in trial.special and starts_word(texts[t])]
+    size = max(1, token_budget // max(sum(map(len, trial.rows)), 1))
+    found: dict[str, float] = {}
+    with torch.no_grad():
+        for first in range(0, len(starts), size):
+            chunk = starts[first : first + size]
+            likely = [float(probabilities[t]) for t in chunk]
+            for scored in trial.words(chunk, likely):
+                if scored is not None:
+                    found[scored[0]] = found.get(scored[0], 0.0) + scored[1]
+    return best_candidates(found, n)
+
+
+def _handful(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+    """A few different rows, whatever order they come in."""
+    different = sorted({tuple(row) for row in rows}, key=lambda row: (len(row), row))
+    places = np.unique(np.linspace(0, len(different) - 1, num=min(HANDFUL, len(different))).round().astype(int))
+    return [list(different[place]) for place in places]
+
+
+class _Trial:
+    """Tries tokens out after some rows, whose caches it keeps."""
+
+    def __init__(self, model: Any, tokenizer: Any, rows: Sequence[Sequence[int]]) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self.special = frozenset(tokenizer.all_special_ids)
+        self.rows = rows
+        self._caches: list[Any] = []
+        with torch.no_grad():
+            for row in rows:
+                ids = torch.tensor([list(row)], device=model.device)
+                self._caches.append(model.base_model(input_ids=ids, use_cache=True).past_key_values)
+
+    def words(self, tokens: Sequence[int], scores: Sequence[float]) -> list[tuple[str, float] | None]:
+        """For each token the whole word that begins with it and the word's score; None where there is none."""
+        caches = [copy.deepcopy(cache) for cache in self._caches]
+        for cache in caches:
+            cache.batch_repeat_interleave(len(tokens))
+        words: list[tuple[str, float] | None] = [None] * len(tokens)
+        pieces, products, open_rows = [[t] for t in tokens], list(scores), list(range(len(tokens)))
+        for count in range(1, MAX_PIECES + 1):
+            likely, following = self._step(caches, [pieces[i][-1] for i in open_rows], count)
+            kept: list[int] = []
+            for k, i in enumerate(open_rows):
+                ended, text = self._ended(pieces[i], following[k])
+                if not ended:
+                    kept.append(k)
+                    pieces[i].append(following[k])
+                    products[i] *= likely[k]
+                elif (word := clean_word(text)) is not None:
+                    words[i] = word, products[i]
+            if not kept or count == MAX_PIECES:
+                break
+            for cache in caches:
+                cache.batch_select_indices(torch.tensor(kept, device=self._model.device))
+            open_rows = [open_rows[k] for k in kept]
+        return words
+
+    def _ended(self, pieces: Sequence[int], following: int) -> tuple[bool, str]:
+        """Whether the token that follows is no part of the word; the word so far."""
+        alone = leading_word(self._tokenizer.decode(pieces))[0]
+        word, ended = leading_word(self._tokenizer.decode([*pieces, following]))
+        if following in self.special or word == alone:
+            return True, alone
+        return ended, word
+
+    def _step(self, caches: Sequence[Any], tokens: Sequence[int], count: int) -> tuple[list[float], list[int]]:
+        """Feed one token to each; the most likely next token, and its probability, averaged over the rows."""
+        ids = torch.tensor([[t] for t in tokens], device=self._model.device)
+        layer = output_layer(self._model)
+        total = torch.zeros((len(tokens), layer.weight.shape[0]), dtype=torch.float64)
+        for row, cache in zip(self.rows, caches, strict=True):
+            place = torch.full_like(ids, len(row) + count - 1)
+            hidden = self._model.base_model(
+                input_ids=ids, position_ids=place, past_key_values=cache, use_cache=True
+            ).last_hidden_state[:, -1]
+            total += torch.softmax(layer(hidden).double().cpu(), dim=-1)
+        best = (total / len(self.rows)).max(dim=-1)
+        return best.values.tolist(), best.indices.tolist()

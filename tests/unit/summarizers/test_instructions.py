@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xpert.errors import SettingsError
+from xpert.summarizers.instructions import INSTRUCTION_FILE, LANGUAGE_STYLE, Instruction, load_instruction
+
+GOOD: dict[str, Any] = {"name": "mine", "compare": "{a}|{b}?", "write": "{word}: {prompt}", "meaning": "{word}?"}
+
+
+def write(folder: Path, content: object) -> Path:
+    text = content if isinstance(content, str) else json.dumps(content)
+    (folder / INSTRUCTION_FILE).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_folder_without_one_has_none(tmp_path: Path) -> None:
+    assert load_instruction(tmp_path) is None
+
+
+def test_a_folder_brings_its_own(tmp_path: Path) -> None:
+    got = load_instruction(write(tmp_path, {**GOOD, "max_answer_tokens": 64, "answer_prefix": "It is"}))
+    assert got == Instruction(**GOOD, max_answer_tokens=64, answer_prefix="It is")
+    assert got is not None
+    assert "64 tokens" in got.provenance
+    assert "{a}|{b}?" in got.provenance
+    assert "It is" in got.provenance
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "expected JSON"),
+        ([], "expected a JSON object, got list"),
+        ({**GOOD, "surprise": 1}, "unknown key 'surprise'"),
+        ({**GOOD, "max_answer_tokens": "64"}, "max_answer_tokens: expected int, got str"),
+        ({**GOOD, "max_answer_tokens": 0}, "max_answer_tokens: expected 1 or more"),
+        ({"name": "mine", "compare": "{a}{b}", "write": "{word}{prompt}"}, "'meaning' is missing"),
+        ({**GOOD, "compare": "{a}"}, r"expected \{a\}, \{b\} in it"),
+        ({**GOOD, "write": "{word} {prompt} {other}"}, r"expected \{prompt\}, \{word\} in it"),
+        ({**GOOD, "meaning": "{word} {"}, "expected a template"),
+    ],
+)
+def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: object, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        load_instruction(write(tmp_path, content))
+    assert "\n" not in str(caught.value)
+
+
+def test_braces_in_answers_are_left_alone() -> None:
+    assert "{x}" in LANGUAGE_STYLE.compare.format(a="{x}", b="y")
