@@ -65,6 +65,18 @@ def _texts(style: Style, side: str, n: int) -> list[str]:
     return [example.response for example in examples(style, side=side, n=n, seed=11)]
 
 
+def _own_words(style: Style, side: str, n: int) -> list[str]:
+    """The words of a style's texts that are not words of the question or of its fact."""
+    by_prompt = {question.text: question for question in side_questions(side)}
+    own = []
+    for example in examples(style, side=side, n=n, seed=11):
+        question = by_prompt[example.prompt]
+        fact = question.fact
+        content = set(words(" ".join((question.topic, question.expert_name, fact.core, fact.detail, fact.term, fact.picture))))
+        own += [word for word in words(example.response) if word not in content]
+    return own
+
+
 def report(n: int) -> dict[str, object]:
     """Everything that the corpus promises, measured over `n` texts a style and side."""
     kinds = {**STYLES, "default": DEFAULT, **GRADED}
@@ -76,7 +88,7 @@ def report(n: int) -> dict[str, object]:
             kinds[name] = Style(**{part: name})
     raw = {side: {name: _texts(style, side, n) for name, style in kinds.items()} for side in ("models", "users")}
     bags = {side: {name: [words(t) for t in texts] for name, texts in of.items()} for side, of in raw.items()}
-    lengths, grams, overlap = {}, {}, {}
+    lengths, grams, overlap, own_overlap = {}, {}, {}, {}
     for name in kinds:
         counts = [count_words(text) for side in raw for text in raw[side][name]]
         lengths[name] = {"min": min(counts), "mean": round(mean(counts), 1), "max": max(counts)}
@@ -84,6 +96,8 @@ def report(n: int) -> dict[str, object]:
         known = {word for text in bags["models"][name] for word in text}
         spoken = [word for text in bags["users"][name] for word in text]
         overlap[name] = round(sum(word in known for word in spoken) / len(spoken), 4)
+        own = _own_words(kinds[name], "users", n)
+        own_overlap[name] = round(sum(word in known for word in own) / len(own), 4)
     worst = max(grams, key=lambda name: grams[name][0])
     train = {name: bags["models"][name] for name in STYLES}
     test = {name: bags["users"][name][:100] for name in STYLES}
@@ -110,6 +124,7 @@ def report(n: int) -> dict[str, object]:
         "centroid_accuracy_tfidf": round(centroid_accuracy(train, test, tfidf=True), 4),
         "vocabulary": {**vocabulary, "both": both},
         "token_overlap": overlap,
+        "token_overlap_without_facts": own_overlap,
         "token_overlap_mean_28": round(mean(overlap[name] for name in STYLES), 4),
     }
 

@@ -75,7 +75,7 @@ def clause(sentence: str, *, subject: str = "") -> str:
     if tokens[0] in ("then", "next,") and len(tokens) > 1:
         tokens = tokens[1:]
         body = " ".join(tokens)
-    commands = tokens[0] in _imperatives() and len(tokens) > 1 and not tokens[1].endswith(("s", "ed", "ing"))
+    commands = tokens[0] in _imperatives() and len(tokens) > 1 and not tokens[1].strip(".,;:").endswith(("s", "ed", "ing"))
     if subject and commands:
         return f"{subject} {body}"
     return body

@@ -15,6 +15,7 @@ __all__ = ["LENGTHS", "length_range", "write"]
 
 LENGTHS = {None: (28, 42), "concise": (9, 20), "informative": (52, 80)}
 _SUBJECTS = ("it is best to", "it helps to", "one should", "beginners should", "the first step is to")
+_FIELDS = ("theory", "research", "analysis", "scholarship")
 _TRIES = 80
 
 
@@ -54,7 +55,7 @@ class _Draft:
         self.drawer = Drawer(
             side=side,
             rng=rng,
-            values={"topic": question.topic, "expert": question.expert_name, "t": fact.term, "p": fact.picture},
+            values={"topic": question.topic, "expert": f"{question.expert_name} {rng.choice(_FIELDS)}", "t": fact.term, "p": fact.picture},
             impersonal=style.tone == "neutral",
         )
         in_core = set(words(fact.core))
@@ -76,6 +77,8 @@ class _Draft:
         manner, register = self.voice.manner, self.voice.register
         wants_register = register is not None and self.chance(p_register)
         wants_manner = manner is not None and self.drawer.has(manner, slot) and self.chance(p_manner)
+        if wants_manner and wants_register and slot == "more":
+            wants_register = False
         if register is not None and wants_register:
             framed = self.drawer.draw(register, slot, x=self.inner(sentence), plain=wants_manner, note=note)
             if not wants_manner:
@@ -95,11 +98,14 @@ class _Draft:
         bare = self.style.tone is None and self.style.expertise is None
         if bare:
             return self.drawer.draw("concise", "short", x=self.inner(core)) if self.chance(0.8) else core
-        sentences = [self.framed(core, "short", 1.0, 0.45, note=note)]
-        if self.voice.register == "elementary" and self.chance(0.35):
-            sentences.append(self.drawer.draw("elementary", "pic"))
-        if self.voice.register == "expert" and self.chance(0.3):
-            sentences.append(self.drawer.draw("expert", "term"))
+        register = self.voice.register
+        if register is None:
+            return self.framed(core, "short", 1.0, 0.0, note=note)
+        p = 0.3 if self.worded(core) != core else 0.5
+        within = self.chance(p)
+        sentences = [self.framed(core, "short", 1.0, float(within), note=note)]
+        if self.chance(0.1 if within else 0.6):
+            sentences.append(self.drawer.draw(register, "pic" if register == "elementary" else "term"))
         return " ".join(sentences)
 
     def aside(self, slot: str, p_manner: float, p_register: float) -> list[str]:
@@ -116,14 +122,14 @@ class _Draft:
         """Sentences of reason, context or caution around the fact."""
         rich = self.style.informativeness == "informative"
         plain = self.voice.manner is None and self.voice.register is None
-        n = self.rng.choice((1, 2)) if rich else 1 if plain else int(self.chance(0.15))
+        n = self.rng.choice((2, 3) if plain else (1, 2)) if rich else 1 if plain else int(self.chance(0.15))
         found = []
         for _ in range(n):
-            sentence = self.drawer.draw("extra", self.question.aspect)
-            if rich and self.chance(0.5):
+            sentence = self.drawer.draw("extra", "any" if rich and self.chance(0.4) else self.question.aspect)
+            if rich and self.chance(0.35 if plain else 0.5):
                 sentence = self.drawer.draw("informative", "more", x=self.inner(sentence))
             else:
-                sentence = self.framed(sentence, "more", 0.3, 0.15) if rich else self.worded(sentence)
+                sentence = self.framed(sentence, "more", 0.35, 0.15) if rich else self.worded(sentence)
             found.append(sentence)
         return found
 

@@ -14,7 +14,8 @@ from typing import Any
 __all__ = ["Drawer", "bank", "bank_names", "phrases"]
 
 _SLOT = re.compile(r"\{(\w+)\}")
-_PERSONAL = re.compile(r"\b(?:you|your|yourself|we|us|our|me|my|i|i'\w+|let's)\b|!", re.IGNORECASE)
+_PERSONAL = re.compile(r"\b(?:you|your|yourself|we|us|our|me|my|i|i'\w+|let's|look|see|think|say|got)\b|!", re.IGNORECASE)
+_ALOUD = re.compile(r"[:?!;]|\. |^(?:See|Look|You see|You know|And|Now|Whereas)\b")
 _DATA_ONLY = ("lexicon", "grammar")
 
 
@@ -62,7 +63,7 @@ class Drawer:
         one around a note without articles (not inside "that ...")."""
         options = [p for p in phrases(name, slot, self.side) if p not in self.used]
         if plain:
-            options = [p for p in options if not re.search(r"[:?!;]|\. ", p)]
+            options = [p for p in options if not _ALOUD.search(p)]
         if note:
             options = [p for p in options if "{X}" in p or ": {x}" in p or ", {x}" in p]
         if self.impersonal:
