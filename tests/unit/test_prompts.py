@@ -36,5 +36,5 @@ def test_more_prompts_than_there_are_is_an_error(n: int) -> None:
 
 
 def test_an_unknown_domain_names_the_known_ones() -> None:
-    with pytest.raises(ReferenceNotFoundError, match="'cooking'.*general, law, science"):
+    with pytest.raises(ReferenceNotFoundError, match=r"'cooking'.*general, law, science"):
         shipped_prompts("cooking")

@@ -59,9 +59,9 @@ def applied(model: Any, folder: Path) -> Iterator[Any]:
     (file,) = weight_files(folder)
     tensors = load_file(file)
     check_finite(tensors, str(file))
-    tensors = _without_base_tensors(model, tensors, file)
     peft = _inject(model, folder)
     try:
+        tensors = _without_base_tensors(peft, tensors, file)
         set_peft_model_state_dict(peft, tensors, adapter_name=_ADAPTER)
         yield peft.eval()
     finally:
@@ -99,11 +99,8 @@ def _inject(model: Any, folder: Path) -> Any:
 
 
 def _compare(peft: Any, found: Mapping[str, tuple[int, ...]], folder: Path) -> None:
-    from peft import get_peft_model_state_dict
-
-    state = get_peft_model_state_dict(peft, adapter_name=_ADAPTER, save_embedding_layers=False)
-    expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    bare = {_base_name(name): tuple(p.shape) for name, p in peft.named_parameters() if f".{_ADAPTER}" not in name}
+    expected = {name: tuple(tensor.shape) for name, tensor in _state(peft).items()}
+    bare = {name: tuple(tensor.shape) for name, tensor in _base_tensors(peft).items()}
     refused = f"{folder} is no adapter of this base"
     for name in sorted(expected):
         if name not in found:
@@ -116,17 +113,27 @@ def _compare(peft: Any, found: Mapping[str, tuple[int, ...]], folder: Path) -> N
             raise IncompatibleModelError(f"{refused}: tensor {name} has shape {shape}, the base needs {wanted}")
 
 
-def _without_base_tensors(model: Any, tensors: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
-    """Drop copies of the base's own tensors (PEFT saves embeddings along); they must be the base's."""
-    base = dict(model.named_parameters(remove_duplicate=False))
-    for name in sorted(tensors):
-        own = base.get(_base_name(name))
-        if own is None:
-            continue
+def _without_base_tensors(peft: Any, tensors: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
+    """The adapter's tensors without copies of the base's own (PEFT saves embeddings along), which must be the base's."""
+    expected, base = _state(peft), _base_tensors(peft)
+    for name in sorted(tensors.keys() - expected.keys()):
+        own = base[_base_name(name)]
         if not torch.equal(tensors[name].to(own), own):
             raise IncompatibleModelError(f"{file} is no adapter of this base: it brings another {_base_name(name)}")
-        del tensors[name]
-    return tensors
+    return {name: tensor for name, tensor in tensors.items() if name in expected}
+
+
+def _state(peft: Any) -> dict[str, torch.Tensor]:
+    """The adapter's tensors by the names that its file has."""
+    from peft import get_peft_model_state_dict
+
+    return get_peft_model_state_dict(peft, adapter_name=_ADAPTER, save_embedding_layers=False)
+
+
+def _base_tensors(peft: Any) -> dict[str, torch.Tensor]:
+    """The base's tensors by their own names, the adapter's left out."""
+    named = peft.named_parameters(remove_duplicate=False)
+    return {_base_name(name): tensor for name, tensor in named if f".{_ADAPTER}" not in name}
 
 
 def _base_name(name: str) -> str:
