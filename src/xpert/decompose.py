@@ -85,25 +85,30 @@ def span_norm(vectors: ArrayLike, embedding: ArrayLike) -> float:
     return float(np.linalg.norm(coefficients(v, embedding) @ v)) if len(v) else 0.0
 
 
-def residual_directions(vectors: ArrayLike, embeddings: ArrayLike, *, energy: float = 0.995, most: int = 32) -> Float64:
+def residual_directions(
+    vectors: ArrayLike, embeddings: ArrayLike, *, energy: float = 0.995, negligible: float = 1e-4, most: int = 32
+) -> Float64:
     """Orthonormal directions that take up what the sub-vectors leave of the embeddings.
 
     Args:
         vectors: ``(K, D)`` sub-vectors; the directions are orthogonal to their span.
         embeddings: ``(M, D)``.
         energy: Share of the residuals' summed squares to cover.
+        negligible: Share of the embeddings' summed squares that may be left in any case (1e-4: a hundredth of the norm).
         most: Directions at most.
 
     Returns:
-        ``(U, D)``, the strongest first, each with its largest entry positive; none where the residuals are numerically zero.
+        ``(U, D)``, the strongest first, each with its largest entry positive; none where the residuals are negligible.
     """
     v, e = np.asarray(vectors, np.float64), np.asarray(embeddings, np.float64)
     rest = e - coefficients(v, e) @ v if len(v) else e
-    if np.linalg.norm(rest) <= 1e-5 * np.linalg.norm(e) or most < 1:
+    total, left = float(np.sum(e**2)), float(np.sum(rest**2))
+    may_stay = max((1 - energy) * left, negligible * total)
+    if left <= may_stay or most < 1:
         return np.zeros((0, e.shape[-1]))
     _, strengths, directions = np.linalg.svd(rest, full_matrices=False)
-    covered = np.cumsum(strengths**2) / np.sum(strengths**2)
-    count = min(int(np.searchsorted(covered, energy)) + 1, most, len(strengths))
+    uncovered = left - np.cumsum(strengths**2)
+    count = min(int(np.argmax(uncovered <= may_stay + 1e-12 * left)) + 1, most)
     directions = directions[:count]
     signs = np.sign(directions[np.arange(count), np.abs(directions).argmax(axis=1)])
     return directions * signs[:, None]

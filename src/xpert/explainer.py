@@ -98,6 +98,8 @@ class Explainer:
         for name, value in (("n_prompts", self.n_prompts), ("max_candidates", self.max_candidates)):
             if value is not None and value < 1:
                 raise SettingsError(f"{name}: expected 1 or more, got {value}")
+        if self.max_unnamed < 0:
+            raise SettingsError(f"max_unnamed: expected 0 or more, got {self.max_unnamed}")
 
     def explain(self, models: Mapping[str, str]) -> Catalog:
         """Probe, summarize, embed, decompose: a catalog of the models, in their order.

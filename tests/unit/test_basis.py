@@ -149,7 +149,7 @@ def test_exactly_dependent_axes_share_the_coefficient() -> None:
 def test_residual_directions_take_up_the_rest(seed: int) -> None:
     rng = np.random.default_rng(seed)
     vectors, embeddings = rng.normal(size=(3, 20)), rng.normal(size=(5, 20))
-    rest = residual_directions(vectors, embeddings, energy=1.0)
+    rest = residual_directions(vectors, embeddings, energy=1.0, negligible=0.0)
     np.testing.assert_allclose(rest @ rest.T, np.eye(len(rest)), atol=1e-8)
     np.testing.assert_allclose(rest @ vectors.T, 0, atol=1e-7)
     both = np.concatenate([vectors, rest])
@@ -162,6 +162,8 @@ def test_residual_directions_stop_at_their_limits() -> None:
     assert len(residual_directions(vectors, embeddings, energy=0.995)) == 3
     assert len(residual_directions(vectors, embeddings, most=2)) == 2
     assert len(residual_directions(np.eye(6), embeddings)) == 0
+    assert len(residual_directions(vectors, np.diag([9.0, 0.05, 0.0, 0.0, 0.0, 0.0]))) == 0
+    assert len(residual_directions(vectors, np.diag([9.0, 0.2, 0.0, 0.0, 0.0, 0.0]))) == 1
     assert len(residual_directions(vectors, np.eye(1, 6))) == 0
 
 
