@@ -17,11 +17,14 @@ import torch
 from safetensors.torch import load_file
 
 from xpert.errors import IncompatibleModelError, RecordedModelError, SettingsError, TrainingError
+from xpert.loading import choose_device, has_tokenizer, load_model, load_tokenizer
 from xpert.references import describe, parse_reference, require_weights
 from xpert.trainers.settings import TrainSettings
 from xpert.weights import check_finite
 
 __all__ = ["Loaded", "adapter_state", "load_start"]
+
+_LONG = 1024  # tokens; beyond, attention's own memory counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +48,14 @@ class Loaded:
     trainable: int
 
 
-def load_start(start: str | Path, settings: TrainSettings, *, base: str | Path | None, device: str) -> Loaded:
+def load_start(start: str | Path, settings: TrainSettings, *, base: str | Path | None, device: str | None) -> Loaded:
     """Load what training starts from.
 
     Args:
         start: A full model's reference, or an adapter's.
         settings: Method, rank, target modules and seed of a new adapter.
         base: Base of a start adapter; None: the one that its ``adapter_config.json`` names.
-        device: Where the weights go.
+        device: Where the weights go; None: a CUDA device if there is one, else the CPU.
 
     Raises:
         xpert.errors.RecordedModelError: The start has no weights.
@@ -70,8 +73,8 @@ def load_start(start: str | Path, settings: TrainSettings, *, base: str | Path |
         return _continued(folder, info.sha256, base or info.base, settings, device)
     if base is not None:
         raise SettingsError(f"base={str(base)!r} is for a start that is an adapter; {folder} is a full model")
-    model = _causal_lm(folder, device)
-    tokenizer = _tokenizer(folder)
+    model = _model(folder, settings, device)
+    tokenizer = load_tokenizer(folder)
     if settings.method == "full":
         model.requires_grad_(True)
         count = sum(p.numel() for p in model.parameters())
@@ -96,7 +99,9 @@ def adapter_state(peft: Any) -> dict[str, torch.Tensor]:
     return get_peft_model_state_dict(peft, save_embedding_layers=False)
 
 
-def _continued(folder: Path, digest: str, base: str | Path | None, settings: TrainSettings, device: str) -> Loaded:
+def _continued(
+    folder: Path, digest: str, base: str | Path | None, settings: TrainSettings, device: str | None
+) -> Loaded:
     from peft import get_peft_model
 
     if settings.method == "full":
@@ -113,22 +118,32 @@ def _continued(folder: Path, digest: str, base: str | Path | None, settings: Tra
     config.base_model_name_or_path = _portable(base)
     tensors = load_file(folder / "adapter_model.safetensors")
     check_finite(tensors, str(folder / "adapter_model.safetensors"))
-    model = _causal_lm(base_folder, "cpu")
+    model = _model(base_folder, settings, device)
     with _seeded(settings.seed):
         try:
             peft: Any = get_peft_model(model, config)
         except ValueError as error:
             raise IncompatibleModelError(f"{folder}: does not fit its base {str(base)!r}: {_line(error)}") from error
     _put_in(peft, tensors, folder, base)
-    tokenizer = _tokenizer(folder if (folder / "tokenizer_config.json").is_file() else base_folder)
+    tokenizer = load_tokenizer(folder if has_tokenizer(folder) else base_folder)
     return Loaded(
-        model=peft.to(device),
+        model=peft.eval(),
         tokenizer=tokenizer,
         method="lora",
         base=_portable(base),
         digest=f"{digest} on {base_info.sha256}",
         trainable=_checked_count(peft, only_lora=False),
     )
+
+
+def _model(folder: Path, settings: TrainSettings, device: str | None) -> Any:
+    """The model in float32. Under bfloat16 on a CPU, rows of usual length train 1.6 times as fast without fused attention."""
+    target = choose_device(device)
+    model = load_model(folder, device=target, dtype=torch.float32)
+    fused = getattr(model.config, "_attn_implementation", None) == "sdpa"
+    if fused and target.type == "cpu" and settings.precision == "bf16" and settings.max_length <= _LONG:
+        model.set_attn_implementation("eager")
+    return model
 
 
 def _put_in(peft: Any, tensors: dict[str, torch.Tensor], folder: Path, base: str | Path) -> None:
@@ -171,31 +186,6 @@ def _new_adapter(model: Any, settings: TrainSettings, base: str) -> Any:
             raise SettingsError(f"target_modules={settings.target_modules!r}: {_line(error)}") from error
     peft.peft_config["default"].base_model_name_or_path = base
     return peft.eval()
-
-
-def _causal_lm(folder: Path, device: str) -> Any:
-    """The model in float32 and in evaluation mode, every weight taken from its files."""
-    from transformers import AutoModelForCausalLM
-
-    try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise IncompatibleModelError(f"{folder}: Transformers cannot load it: {_line(error)}") from error
-    if lacking := sorted(info["missing_keys"]):
-        raise IncompatibleModelError(f"{folder}: its weights lack {len(lacking)} tensor(s), first {lacking[0]}")
-    check_finite(dict(model.named_parameters()), str(folder))
-    return model.to(device).eval().requires_grad_(False)
-
-
-def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise IncompatibleModelError(f"{folder}: no tokenizer that Transformers load: {_line(error)}") from error
 
 
 def _lora_config(folder: Path) -> Any:

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from xpert.decoding import stop_ids_of
 from xpert.errors import SettingsError
 from xpert.meters import Meter
@@ -139,8 +137,7 @@ class TorchTrainer:
             raise SettingsError(
                 "target_loss and patience need validation: give validation examples or eval_fraction above 0"
             )
-        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        loaded = load_start(start, settings, base=self.base, device=device)
+        loaded = load_start(start, settings, base=self.base, device=self.device)
         job, identity, details = self._prepare(loaded, train, held, folder)
         if resume and (done := finished(folder, identity)) is not None:
             return done
