@@ -13,7 +13,12 @@ import typer
 
 from xpert.cli.output import Outcome
 
-__all__ = ["command"]
+__all__ = ["StoppedError", "command"]
+
+
+class StoppedError(Exception):
+    """The user stopped the command (versions of typer differ in what they make of KeyboardInterrupt)."""
+
 
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")]
 _Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -30,8 +35,11 @@ def command(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
     @wraps(function)
     def run(*, context: typer.Context, json: bool, debug: bool, **given: Any) -> Outcome:
         context.obj.json, context.obj.debug = json, debug
-        with redirect_stdout(sys.stderr):
-            return function(**given)
+        try:
+            with redirect_stdout(sys.stderr):
+                return function(**given)
+        except KeyboardInterrupt as interrupt:
+            raise StoppedError from interrupt
 
     hints = get_type_hints(function, include_extras=True)
     own = [

@@ -44,38 +44,36 @@ def explain(
     centering: Annotated[
         str | None, typer.Option(metavar="null|none", help="Whether the null embedding is subtracted.")
     ] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="The longest answer to a prompt, in tokens.")] = 128,
+    temperature: Annotated[float, typer.Option(help="0: greedy answers; above 0: sampled with the seed.")] = 0.0,
     seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
 ) -> Outcome:
     """Explain models of one base in words with numbers, and write them as a catalog.
 
-    Base and models answer the same prompts; the summarizer names what differs. What is not given takes the summarizer's
-    own default.
+    Base and models answer the same prompts; the summarizer, whose defaults apply, names what differs.
     """
     models = named_models(model or [], models_from)
     from xpert.catalog import Catalog
     from xpert.examples import load_prompts
     from xpert.explainer import Explainer
+    from xpert.types import Generation
 
     Catalog.check_target(out)
     options: dict[str, Any] = {"centering": centering, "subvectors": subvectors, "device": device, "dtype": dtype}
+    options |= {"eps_orth": eps_orth, "eps_dec": eps_dec, "n_prompts": n_prompts, "seed": seed}
     explainer = Explainer(
         base=base,
         summarizer=summarizer,
         prompts=None if prompts is None else load_prompts(prompts),
-        n_prompts=n_prompts,
-        seed=seed,
-        eps_orth=eps_orth,
-        eps_dec=eps_dec,
+        generation=Generation(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
         **options,
     )
     catalog = explainer.explain(models)
     catalog.save_pretrained(out)
-    return Outcome(
-        document={**catalog_json(catalog), "out": str(out)},
-        view=lambda: [explanation_table([catalog[name] for name in catalog]), f"The catalog is in {out}."],
-    )
+    document = {**catalog_json(catalog), "out": str(out)}
+    return Outcome(document=document, view=lambda: [explanation_table(catalog), f"The catalog is in {out}."])
 
 
 def named_models(pairs: list[str], folder: Path | None) -> dict[str, str]:
@@ -89,10 +87,12 @@ def named_models(pairs: list[str], folder: Path | None) -> dict[str, str]:
     """
     from xpert.references import models_from_dir
 
-    given = [tuple(pair.split("=", 1)) for pair in pairs]
-    for pair, parts in zip(pairs, given, strict=True):
-        if len(parts) < 2 or not all(parts):
+    given: list[tuple[str, str]] = []
+    for pair in pairs:
+        name, _, reference = pair.partition("=")
+        if not name or not reference:
             raise SettingsError(f"--model {pair!r}: expected NAME=REF, such as tutor=path/to/adapter")
+        given.append((name, reference))
     if folder is not None:
         given += models_from_dir(folder).items()
     names = [name for name, _ in given]

@@ -126,7 +126,7 @@ def catalog_json(catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def explanation_table(explanations: Sequence[Explanation]) -> RenderableType:
+def explanation_table(catalog: Catalog) -> RenderableType:
     """Models a row: strongest words, shares of named, measured and unnamed axes, residual."""
     rows = [
         (
@@ -137,6 +137,6 @@ def explanation_table(explanations: Sequence[Explanation]) -> RenderableType:
             f"{explanation.unnamed_share:.0%}",
             f"{explanation.residual:.2f}",
         )
-        for explanation in explanations
+        for explanation in (catalog[name] for name in catalog)
     ]
     return table(["model", "words", "#named", "#measured", "#unnamed", "#residual"], rows)

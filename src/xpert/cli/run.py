@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from xpert.cli.app import build
+from xpert.cli.command import StoppedError
 from xpert.cli.output import Outcome, State, show
 from xpert.errors import XpertError
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of standard output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUR_FAULT
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, StoppedError, typer.Abort):
         return _fail(INTERRUPTED, "interrupted: what existed before is as it was", debug=state.debug)
     except Exception as error:
         return _report(error, debug=state.debug)

@@ -44,7 +44,7 @@ def _all(catalog: Catalog) -> list[RenderableType]:
     header = catalog.provenance
     return [
         f"{len(catalog)} models of {header.base}, explained by {header.summarizer} on {header.n_prompts} prompts.",
-        explanation_table([catalog[name] for name in catalog]),
+        explanation_table(catalog),
         "Shares are of the embedding's length: what words, then measured quantities, then unnamed directions span of it.",
     ]
 

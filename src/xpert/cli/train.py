@@ -50,6 +50,9 @@ def train(
         str | None, typer.Option(metavar="NAMES", help="Modules of a new adapter, separated by commas, or all-linear.")
     ] = None,
     eval_fraction: Annotated[float | None, typer.Option(help="The share of the data to validate with.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="float32|bf16", help="bf16: forward passes in bfloat16, weights in float32.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The seed of split, order and a new adapter's values.")] = 0,
     device: DeviceOption = None,
 ) -> Outcome:
@@ -57,24 +60,11 @@ def train(
     from xpert.examples import load_examples
     from xpert.registry import TRAINERS
 
-    given: dict[str, Any] = {
-        "method": method,
-        "recipe": recipe,
-        "max_steps": max_steps,
-        "target_loss": target_loss,
-        "lr": lr,
-        "schedule": schedule,
-        "warmup": warmup,
-        "weight_decay": weight_decay,
-        "batch_size": batch_size,
-        "max_length": max_length,
-        "rank": rank,
-        "alpha": alpha,
-        "target_modules": _modules(target_modules),
-        "eval_fraction": eval_fraction,
-        "seed": seed,
-        "device": device,
-    }
+    run = {"method": method, "recipe": recipe, "max_steps": max_steps, "target_loss": target_loss}
+    optimizer = {"lr": lr, "schedule": schedule, "warmup": warmup, "weight_decay": weight_decay}
+    adapter = {"rank": rank, "alpha": alpha, "target_modules": _modules(target_modules)}
+    text = {"batch_size": batch_size, "max_length": max_length, "eval_fraction": eval_fraction, "precision": precision}
+    given: dict[str, Any] = {**run, **optimizer, **adapter, **text, "seed": seed, "device": device}
     trainer = TRAINERS.get(backend)(**{name: value for name, value in given.items() if value is not None})
     report = trainer.fit(start, load_examples(data), out=out, resume=resume)
     return _outcome(report)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xpert.cli import main
+from xpert.cli.explain import named_models
+from xpert.errors import SettingsError, XpertError
+
+
+def test_named_models_joins_options_and_folder(tmp_path: Path) -> None:
+    (tmp_path / "poet.jsonl").write_text('{"prompt": "a", "response": "b"}\n')
+    models = named_models(["tutor=org/x=y"], tmp_path)
+    assert models == {"tutor": "org/x=y", "poet": f"answers:{tmp_path / 'poet.jsonl'}"}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [(["tutor"], "NAME=REF"), (["=x"], "NAME=REF"), (["a=x", "a=y"], "'a' occurs twice"), ([], "no models")],
+)
+def test_named_models_refuses(pairs: list[str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        named_models(pairs, None)
+
+
+def test_a_name_of_an_option_and_of_the_folder_is_a_duplicate(tmp_path: Path) -> None:
+    (tmp_path / "poet.jsonl").write_text('{"prompt": "a", "response": "b"}\n')
+    with pytest.raises(SettingsError, match="'poet' occurs twice"):
+        named_models(["poet=org/x"], tmp_path)
+
+
+def test_base_and_base_answers_exclude_each_other(tmp_path: Path, capsys: Any) -> None:
+    given = ["select", "--catalog", "c", "--data", "d", "--base", "b", "--base-answers", str(tmp_path / "a.jsonl")]
+    assert main(given) == 2
+    assert "not both" in capsys.readouterr().err
+
+
+def test_demo_of_another_modality_is_refused_before_any_work(tmp_path: Path, capsys: Any) -> None:
+    assert main(["demo", "--modality", "diffusion", "--out", str(tmp_path / "out")]) == 2
+    assert "diffusion" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_demo_does_not_write_into_a_folder_of_something_else(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "holiday.txt").write_text("sun")
+    assert main(["demo", "--out", str(tmp_path)]) == 2
+    assert "something else" in capsys.readouterr().err
+
+
+def test_zoo_lists_what_is_there(capsys: Any, monkeypatch: Any, tmp_path: Path, tiny_base: Path) -> None:
+    import xpert.zoo
+
+    style = "expert-concise-poetic"
+    (tmp_path / "base").symlink_to(tiny_base)
+    (tmp_path / style).mkdir()
+    for file in _adapter(tiny_base, tmp_path / "made").iterdir():
+        file.rename(tmp_path / style / file.name)
+    monkeypatch.setattr(xpert.zoo, "WEIGHTS", tmp_path)
+    assert main(["zoo", "--json"]) == 0
+    models = json.loads(capsys.readouterr().out)["models"]
+    assert [(model["name"], model["kind"], model.get("style")) for model in models] == [
+        ("base", "full", None),
+        (style, "adapter", style),
+    ]
+    assert all(model["bytes"] > 1000 for model in models)
+    assert main(["zoo"]) == 0
+    assert f"zoo:{style}" in capsys.readouterr().out
+
+
+def _adapter(base: Path, folder: Path) -> Path:
+    from xpert.testing.tiny import tiny_adapter
+
+    return tiny_adapter(base, folder)
+
+
+def test_train_passes_what_is_given_and_nothing_else(monkeypatch: Any, tmp_path: Path, capsys: Any) -> None:
+    from xpert.registry import TRAINERS
+
+    seen: dict[str, Any] = {}
+
+    class Refuses(XpertError):
+        pass
+
+    def trainer(**given: Any) -> Any:
+        seen.update(given)
+        raise Refuses("enough")
+
+    monkeypatch.setattr(type(TRAINERS), "get", lambda self, name: trainer)
+    data = tmp_path / "me.jsonl"
+    data.write_text('{"text": "hello"}\n')
+    options = ["--max-steps", "3", "--target-modules", "q_proj, v_proj", "--lr", "0.001", "--recipe", "paper-device"]
+    assert main(["train", "--start", "s", "--data", str(data), "--out", str(tmp_path / "o"), *options]) == 2
+    assert seen == {
+        "max_steps": 3,
+        "target_modules": ["q_proj", "v_proj"],
+        "lr": 0.001,
+        "recipe": "paper-device",
+        "seed": 0,
+    }
+    assert "enough" in capsys.readouterr().err
+
+
+def test_unknown_backend_lists_the_known(tmp_path: Path, capsys: Any) -> None:
+    assert main(["train", "--start", "s", "--data", "d", "--out", str(tmp_path / "o"), "--backend", "abacus"]) == 2
+    err = capsys.readouterr().err
+    assert "'abacus'" in err
+    assert "torch" in err
