@@ -1,0 +1,139 @@
+"""Selections as JSON: what ``xpert select --json`` prints and ``xpert merge --selection`` reads."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from xpert.errors import DataError
+from xpert.types import Coordinates, Selection
+
+__all__ = ["load_selection", "selection_from_json", "selection_to_json"]
+
+T = TypeVar("T")
+
+
+def selection_to_json(selection: Selection) -> dict[str, Any]:
+    """The selection as a JSON object; `selection_from_json` reads it back unchanged.
+
+    >>> place = Coordinates(values=np.ones(1, np.float32), stderr=np.zeros(1, np.float32), n_pairs=4)
+    >>> chosen = Selection(
+    ...     best="poet", matched=True, ranking=(("poet", 0.5),), words=(("vivid", 1.0),), coordinates=place, threshold=0.7
+    ... )
+    >>> selection_to_json(chosen)["ranking"]
+    [{'name': 'poet', 'distance': 0.5}]
+    """
+    return {
+        "best": selection.best,
+        "matched": bool(selection.matched),
+        "ranking": [{"name": name, "distance": float(distance)} for name, distance in selection.ranking],
+        "words": [{"word": word, "value": float(value)} for word, value in selection.words],
+        "coordinates": [float(value) for value in selection.coordinates.values],
+        "stderr": [float(value) for value in selection.coordinates.stderr],
+        "n_pairs": int(selection.coordinates.n_pairs),
+        "threshold": float(selection.threshold),
+        "axes": selection.axes,
+        "paired": bool(selection.paired),
+    }
+
+
+def selection_from_json(values: object, where: str = "selection") -> Selection:
+    """Read what `selection_to_json` gives; keys that later versions add are not looked at.
+
+    Args:
+        values: The JSON object.
+        where: Its file, for messages.
+
+    Raises:
+        xpert.errors.DataError: A field is missing, of another type, or not finite.
+    """
+    if not isinstance(values, Mapping):
+        raise DataError(f"{where}: expected a JSON object, as xpert select --json prints it, got {_kind(values)}")
+    fields = cast("Mapping[str, object]", values)
+    coordinates, stderr = _floats(fields, "coordinates", where), _floats(fields, "stderr", where)
+    if len(coordinates) != len(stderr):
+        raise DataError(
+            f"{where}: 'coordinates' has {len(coordinates)} numbers, 'stderr' {len(stderr)}: expected as many"
+        )
+    ranking = _pairs(fields, "ranking", ("name", "distance"), where)
+    best = _field(fields, "best", str, where)
+    if best not in [name for name, _ in ranking]:
+        raise DataError(f"{where}: 'best' is {best!r}, which is not in 'ranking': make the selection again")
+    return Selection(
+        best=best,
+        matched=_field(fields, "matched", bool, where),
+        ranking=ranking,
+        words=_pairs(fields, "words", ("word", "value"), where),
+        coordinates=Coordinates(
+            values=np.array(coordinates, np.float32),
+            stderr=np.array(stderr, np.float32),
+            n_pairs=_field(fields, "n_pairs", int, where),
+        ),
+        threshold=_number(_field(fields, "threshold", object, where), f"{where}: 'threshold'"),
+        axes=_field(fields, "axes", str, where),
+        paired=_field(fields, "paired", bool, where),
+    )
+
+
+def load_selection(path: str | Path) -> Selection:
+    """Read a selection from the file that ``xpert select --json`` was redirected to.
+
+    Raises:
+        xpert.errors.DataError: The file is missing or no such JSON; names the file.
+    """
+    path = Path(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}): expected what xpert select --json prints"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: line {error.lineno}: expected JSON, as xpert select --json prints it ({error.msg})"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected UTF-8 text ({error.reason} at byte {error.start})") from error
+    return selection_from_json(values, str(path))
+
+
+def _field(values: Mapping[str, object], name: str, kind: type[T], where: str) -> T:
+    if name not in values:
+        raise DataError(f"{where}: lacks {name!r}: expected what xpert select --json prints")
+    value = values[name]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise DataError(f"{where}: {name!r}: expected {kind.__name__}, got {_kind(value)}")
+    return value
+
+
+def _floats(values: Mapping[str, object], name: str, where: str) -> list[float]:
+    listed = cast("list[object]", _field(values, name, list, where))
+    return [_number(value, f"{where}: {name!r} at position {i}") for i, value in enumerate(listed)]
+
+
+def _pairs(values: Mapping[str, object], name: str, keys: tuple[str, str], where: str) -> tuple[tuple[str, float], ...]:
+    listed = cast("list[object]", _field(values, name, list, where))
+    found: list[tuple[str, float]] = []
+    for i, entry in enumerate(listed):
+        place = f"{where}: {name!r} at position {i}"
+        if not isinstance(entry, Mapping):
+            raise DataError(f"{place}: expected an object with {keys[0]!r} and {keys[1]!r}, got {_kind(entry)}")
+        fields = cast("Mapping[str, object]", entry)
+        number = _number(_field(fields, keys[1], object, place), f"{place}: {keys[1]!r}")
+        found.append((_field(fields, keys[0], str, place), number))
+    return tuple(found)
+
+
+def _number(value: object, where: str) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        raise DataError(f"{where}: expected a finite number, got {value!r}")
+    return float(value)
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None else type(value).__name__
