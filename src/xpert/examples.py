@@ -206,4 +206,6 @@ def _text(value: Any, field: str, where: str) -> str:
         raise DataError(f"{where}: expected {field!r} to be a text, it is a {type(value).__name__}")
     if not value.strip():
         raise DataError(f"{where}: {field!r} is empty: expected a text")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise DataError(f"{where}: {field!r} holds half a surrogate pair, which is no character: repair the escape")
     return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
@@ -199,6 +200,8 @@ def models_from_dir(folder: str | Path) -> dict[str, str]:
         raise ReferenceNotFoundError(f"folder {str(folder)!r} does not exist: expected a folder of models")
     models: dict[str, str] = {}
     for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
         if entry.is_dir() and _kind(entry) is not None:
             name, reference = entry.name, str(entry)
         elif entry.is_file() and entry.suffix == ".jsonl":
@@ -259,7 +262,9 @@ def _licence(folder: Path) -> str | None:
     return fields.get("license")
 
 
+@cache
 def _download(repository: str) -> Path:
+    """The repository's snapshot: asked for once a process, so that one run sees one revision."""
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 

@@ -61,9 +61,7 @@ def tensor_shapes(files: Iterable[str | Path]) -> dict[str, tuple[int, ...]]:
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for file in files:
-        for name, entry in _header(Path(file)).items():
-            if name != "__metadata__":
-                shapes[name] = tuple(entry["shape"])
+        shapes |= _shapes(Path(file))
     return shapes
 
 
@@ -98,8 +96,8 @@ def _shards(index: Path) -> list[Path]:
     return shards
 
 
-def _header(file: Path) -> dict[str, Any]:
-    """The JSON header of a safetensors file, its tensors' extents held against the file's size."""
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """What the header of a safetensors file says, its tensors' extents held against the file's size."""
     size = file.stat().st_size
     with open(file, "rb") as stream:
         start = stream.read(8)
@@ -107,11 +105,15 @@ def _header(file: Path) -> dict[str, Any]:
         if not 0 < length <= min(size - 8, _LARGEST_HEADER):
             raise WeightsError(f"{file}: truncated or no safetensors file ({size} bytes): download it again")
         header = _json_object(stream.read(length), file)
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    expected = 8 + length + max(ends, default=0)
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    try:
+        expected = 8 + length + max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+        shapes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in entries.items()}
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise WeightsError(f"{file}: its header is not that of a safetensors file: download it again") from None
     if size != expected:
         raise WeightsError(f"{file}: expected {expected} bytes by its header, it has {size}: download it again")
-    return header
+    return shapes
 
 
 def _json_object(data: bytes, file: Path) -> dict[str, Any]:

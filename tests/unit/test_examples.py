@@ -87,6 +87,7 @@ GOOD = {"prompt": "p", "response": "r"}
         ({"prompt": "p", "response": " "}, "line 2: 'response' is empty"),
         ({"prompt": "", "response": "r"}, "line 2: 'prompt' is empty"),
         ({"prompt": "p", "response": 3}, "line 2: expected 'response' to be a text, it is a int"),
+        ('{"text": "\\ud83d"}', "line 2: 'text' holds half a surrogate pair"),
         ({"text": ["a"]}, "line 2: expected 'text' to be a text, it is a list"),
         ({"messages": "hi"}, "line 2: expected 'messages' to be a list, it is a str"),
         ({"messages": []}, "line 2: no assistant turn"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_a_hub_snapshot_tells_its_revision(copy: Path, tmp_path: Path, monkeypat
     snapshot.parent.mkdir()
     copy.rename(snapshot)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repository, **_: str(snapshot))
-    assert describe("org/name").revision == "0" * 40
+    assert describe("org/described").revision == "0" * 40
 
 
 def test_a_local_folder_wins_over_the_hub(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +165,18 @@ def test_truncated_weights(copy: Path) -> None:
         describe(copy)
 
 
+def test_a_header_that_is_none(copy: Path) -> None:
+    header = b'{"a": {"dtype": "F32"}}'
+    (copy / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: its header is not that of a safetensors file"):
+        describe(copy)
+
+
+def test_tests_have_no_network() -> None:
+    with socket.socket() as opened, pytest.raises(AssertionError, match="tests use no network"):
+        opened.connect(("127.0.0.1", 9))
+
+
 def test_pickled_weights_are_refused(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
     with pytest.raises(WeightsError, match=r"no weights: expected a \.safetensors file"):
@@ -191,6 +204,7 @@ def test_a_broken_adapter_config(tiny_adapters: dict[str, Path], tmp_path: Path)
 def test_models_from_dir(tiny_base: Path, tiny_adapters: dict[str, Path], answers: Path) -> None:
     folder = answers.parent
     shutil.copytree(tiny_adapters["poet"], folder / "poet")
+    shutil.copytree(tiny_adapters["poet"], folder / ".poet.tmp")
     (folder / "notes").mkdir()
     (folder / "readme.txt").write_text("not a model", encoding="utf-8")
     models = models_from_dir(folder)

@@ -68,7 +68,9 @@ class TextProber:
         if reference is not None and parse_reference(reference).scheme == "answers":
             return [example.response for example in self._answers_of(reference).examples(prompts)]
         with self._loaded(reference) as (model, tokenizer):
-            return answers(model, tokenizer, prompts, generation, what=reference or "the base")
+            return answers(
+                model, tokenizer, prompts, generation, what=Path(reference).name if reference else "the base"
+            )
 
     def prompts(self, references: Sequence[str]) -> list[str] | None:
         """Prompts that come with the base, or that all recorded models among the references answered; else None."""
