@@ -25,6 +25,7 @@ _ALSO_NOUNS = frozenset(
 )
 _FINITE_AFTER = frozenset("is are was were of has have had can may must will".split())
 _OBJECT_AFTER = frozenset("a an the its their his her each one some it them this that these those more less".split())
+_NEVER_NAMES = frozenset("the a an in for one doctor with from when after before".split())
 _VOWEL_SOUND = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|s[eu]|biq|bi)|hour|honest|honor|heir)", re.IGNORECASE)
 
 
@@ -63,7 +64,7 @@ def _lower_first(sentence: str) -> str:
     tokens = sentence.split()
     head = _WORD.match(tokens[0])
     word = head.group() if head else tokens[0]
-    name_like = len(tokens) > 1 and tokens[1][0].isupper() and word.lower() not in ("the", "a", "an", "in", "for")
+    name_like = len(tokens) > 1 and tokens[1][0].isupper() and word.lower() not in _NEVER_NAMES | _imperatives()
     keeps = word.split("'")[0] in _proper() or name_like or any(c.isupper() or c.isdigit() for c in word[1:])
     return sentence if keeps else sentence[:1].lower() + sentence[1:]
 
@@ -75,7 +76,7 @@ def clause(sentence: str, *, subject: str = "") -> str:
     if tokens[0] in ("then", "next,") and len(tokens) > 1:
         tokens = tokens[1:]
         body = " ".join(tokens)
-    commands = tokens[0] in _imperatives() and len(tokens) > 1 and not tokens[1].strip(".,;:").endswith(("s", "ed", "ing"))
+    commands = tokens[0] in _imperatives() and len(tokens) > 1
     if subject and commands:
         return f"{subject} {body}"
     return body

@@ -16,6 +16,7 @@ __all__ = ["LENGTHS", "length_range", "write"]
 LENGTHS = {None: (28, 42), "concise": (9, 20), "informative": (52, 80)}
 _SUBJECTS = ("it is best to", "it helps to", "one should", "beginners should", "the first step is to")
 _FIELDS = ("theory", "research", "analysis", "scholarship")
+_FIELD_ENDINGS = ("ics", "ology", "ing", "istry", "nomy", "nomics", "raphy", "science", "studies", "ment", "law", "art", "culture")
 _TRIES = 80
 
 
@@ -52,10 +53,13 @@ class _Draft:
         self.question, self.style, self.rng = question, style, rng
         self.voice = _voice(style)
         fact = question.fact
+        self.facts = (fact.core, telegraph(fact.core), fact.detail)
+        last = question.expert_name.split()[-1]
+        field = "" if last in _FIELDS or last.endswith(_FIELD_ENDINGS) else f" {rng.choice(_FIELDS)}"
         self.drawer = Drawer(
             side=side,
             rng=rng,
-            values={"topic": question.topic, "expert": f"{question.expert_name} {rng.choice(_FIELDS)}", "t": fact.term, "p": fact.picture},
+            values={"topic": question.topic, "expert": question.expert_name + field, "t": fact.term, "p": fact.picture},
             impersonal=style.tone == "neutral",
         )
         in_core = set(words(fact.core))
@@ -70,7 +74,8 @@ class _Draft:
 
     def inner(self, sentence: str) -> str:
         """A content sentence as a clause, a command turned into a statement."""
-        return clause(self.worded(sentence), subject=self.rng.choice(_SUBJECTS))
+        is_advice = self.question.aspect == "practice" and sentence in self.facts
+        return clause(self.worded(sentence), subject=self.rng.choice(_SUBJECTS) if is_advice else "")
 
     def framed(self, sentence: str, slot: str, p_manner: float, p_register: float, *, note: bool = False) -> str:
         """A content sentence inside a phrase of the manner, of the register, of both (one in the other) or of none."""
