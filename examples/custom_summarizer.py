@@ -34,7 +34,8 @@ class TrigramSummarizer:
     name = "trigrams:256"
     instruction = "hashed character trigrams, square roots of their rates"
     width = WIDTH
-    defaults = xpert.SummarizerDefaults(eps_orth=0.5, eps_dec=0.3, centering="none")
+    # Every sample differs from the base in part alike, so its words are less orthogonal than an LLM's.
+    defaults = xpert.SummarizerDefaults(eps_orth=0.7, eps_dec=0.3, centering="none")
 
     def summarize(self, pairs: Sequence[xpert.AnswerPair], *, n_candidates: int = 0) -> xpert.Summary:
         """One row a pair, and on request the words whose sample differs from the base answers in the same way."""
@@ -73,8 +74,8 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 TOPICS = ["rain", "bread", "chess", "glass", "honey", "maps", "paper", "salt", "tides", "wool"]
 STYLES = {
     "base": "{} is made in several steps. Each of them takes some time.",
-    "clerk": "It is hereby stated that {} shall be produced in accordance with the regulations set out herein.",
-    "bard": "Hark, {} is a gift that thou shalt cherish, for whither thou goest it doth follow thee.",
+    "clerk": "The production of {} shall be carried out in accordance with the provisions set out hereunder.",
+    "bard": "Thou askest of {}? Cherish it, for it hath been with thy fathers, and it shall dwell with thee.",
 }
 
 
@@ -94,9 +95,11 @@ def main() -> None:
         references = {name: record(Path(folder), name, TOPICS[:6]) for name in STYLES}
         explainer = xpert.Explainer(base=references.pop("base"), summarizer=TrigramSummarizer(), n_prompts=6)
         catalog = explainer.explain(references)
+        named = {axis.word for axis in catalog.basis.axes if axis.kind == "word"}
         for name in catalog:
-            words = ", ".join(f"{word} {value:+.2f}" for word, value in catalog[name].words[:3])
-            print(f"{name}: {words}")
+            print(
+                f"{name}: " + ", ".join(f"{word} {value:+.2f}" for word, value in catalog[name].words if word in named)
+            )
         mine = [
             xpert.Example(prompt=f"Tell me about {topic}.", response=STYLES["bard"].format(topic))
             for topic in TOPICS[6:]
