@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from xpert.testing.checks_modality import check_modality
+from xpert.testing.checks_selection import check_selection_method
 from xpert.testing.checks_subvectors import check_subvector_source
 from xpert.testing.checks_summarizer import check_summarizer
 from xpert.testing.fakes import FAKE_STYLES, FAKE_SYNONYMS, FakeSummarizer, FakeWriter, fake_text
@@ -14,6 +16,8 @@ __all__ = [
     "FAKE_SYNONYMS",
     "FakeSummarizer",
     "FakeWriter",
+    "check_modality",
+    "check_selection_method",
     "check_subvector_source",
     "check_summarizer",
     "fake_text",
