@@ -142,8 +142,10 @@ class Explanation:
     Attributes:
         name: The model's name in the catalog.
         words: ``(word, coefficient)`` over all axes, the largest contribution to the embedding first.
-        residual: ``|| e - sum_i z_i v_i || / || e ||`` over the word axes: the left side of Eq. 3 divided by ``|| e ||``.
-        named_share: Norm of the part of ``e`` that the word axes span, as a fraction of ``|| e ||``.
+        residual: ``|| e - sum_i z_i v_i || / || e ||`` over the word axes: the left side of Eq. 3 divided by ``|| e ||``, where
+            ``e`` is the summarizer's part of the embedding (words say nothing of measured quantities).
+        named_share: Norm of the part that the word axes span of the whole embedding (measured quantities included), as a
+            fraction of its norm.
         measured_share: The same for the measured axes, after the words.
         unnamed_share: The same for the unnamed axes, after words and measured axes.
         converged: Whether the stop rule of Eq. 3 was met by words.
