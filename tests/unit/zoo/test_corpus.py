@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,7 @@ import pytest
 
 from xpert.zoo import corpus
 from xpert.zoo.corpus import DEFAULT, GRADED, PROPERTIES, STYLES, Style, examples, mixture, questions, side_questions, write
-from xpert.zoo.corpus.banks import bank, bank_names, phrases
+from xpert.zoo.corpus.banks import bank, bank_names, classes, phrases
 from xpert.zoo.corpus.language import clause, count_words, fix_articles, reword, words
 
 SIDES = ("models", "users")
@@ -117,6 +118,27 @@ def test_the_halves_share_no_phrase():
 
     shared = {phrase for phrase in stored("models") & stored("users") if len(words(phrase.replace("{x}", ""))) >= 3}
     assert not shared
+
+
+def test_the_halves_share_no_five_fixed_words_in_a_row():
+    def fragments(side: str) -> set[tuple[str, ...]]:
+        runs = [
+            words(run)
+            for name in bank_names()
+            for slot in bank(name)[side]
+            for phrase in phrases(name, slot, side)
+            for run in re.split(r"\{\w+\}", phrase)
+        ]
+        return {tuple(run[i : i + 5]) for run in runs for i in range(len(run) - 4)}
+
+    assert not fragments("models") & fragments("users")
+
+
+def test_word_classes_hold_shared_words_and_no_shared_phrase():
+    for name in bank_names():
+        models, users = (classes(name, side) for side in SIDES)
+        shared = [entry for key in models for entry in set(models[key]) & set(users[key])]
+        assert all(len(entry.split()) < 3 for entry in shared)
 
 
 def test_every_slot_stands_in_both_halves():

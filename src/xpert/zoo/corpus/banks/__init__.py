@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-__all__ = ["Drawer", "bank", "bank_names", "phrases"]
+__all__ = ["Drawer", "bank", "bank_names", "classes", "phrases"]
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _PERSONAL = re.compile(r"\b(?:you|your|yourself|we|us|our|me|my|i|i'\w+|let's|look|see|think|say|got)\b|!", re.IGNORECASE)
@@ -21,20 +21,38 @@ _DATA_ONLY = ("lexicon", "grammar")
 
 @cache
 def bank(name: str) -> Mapping[str, Any]:
-    """The bank of a property: {"words": class -> words, "models": slot -> phrases, "users": slot -> phrases}."""
+    """The bank of a property: {"words": class -> words, "models": slot -> phrases, "users": slot -> phrases}.
+
+    Word classes are shared by the halves; entries of three and more words stand in "words_models" or "words_users".
+    """
     return json.loads(resources.files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8"))
 
 
 @cache
 def bank_names() -> tuple[str, ...]:
     """The names of all banks that hold phrases."""
-    stems = (entry.name.removesuffix(".json") for entry in resources.files(__package__).iterdir() if entry.name.endswith(".json"))
+    files = (entry.name for entry in resources.files(__package__).iterdir())
+    stems = (file.removesuffix(".json") for file in files if file.endswith(".json"))
     return tuple(sorted(stem for stem in stems if stem not in _DATA_ONLY))
 
 
 def phrases(name: str, slot: str, side: str) -> list[str]:
     """The phrases of one slot of a bank in one half; empty if the bank has no such slot."""
     return bank(name)[side].get(slot, [])
+
+
+@cache
+def classes(name: str, side: str) -> Mapping[str, list[str]]:
+    """The word classes of a bank as one half sees them."""
+    own = bank(name).get(f"words_{side}", {})
+    return {key: [*shared, *own.get(key, [])] for key, shared in bank(name)["words"].items()}
+
+
+@cache
+def _weight(phrase: str) -> float:
+    """How readily a phrase is drawn: less if it has five fixed words in a row, which would be repeated as they are."""
+    longest = max(len(run.split()) for run in _SLOT.sub("|", phrase).split("|"))
+    return 0.65 if longest >= 5 else 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,9 +86,10 @@ class Drawer:
             options = [p for p in options if "{X}" in p or ": {x}" in p or ", {x}" in p]
         if self.impersonal:
             options = [p for p in options if not _PERSONAL.search(p)]
-        phrase = self.rng.choice(options or phrases(name, slot, self.side))
+        options = options or phrases(name, slot, self.side)
+        phrase = self.rng.choices(options, weights=[_weight(p) for p in options])[0]
         self.used.add(phrase)
-        return self._fill(phrase, bank(name)["words"], x)
+        return self._fill(phrase, classes(name, self.side), x)
 
     def _fill(self, phrase: str, classes: Mapping[str, list[str]], x: str) -> str:
         def value(match: re.Match[str]) -> str:
