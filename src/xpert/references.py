@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,7 @@ __all__ = [
     "kind_of",
     "models_from_dir",
     "parse_reference",
+    "portable",
     "require_weights",
     "resolve",
 ]
@@ -186,6 +188,14 @@ def require_weights(reference: str | Path | Reference, what: str) -> Path:
     if reference.scheme == "answers":
         raise RecordedModelError(f"cannot {what} {reference.text!r}: a recorded model has answers only, no weights")
     return resolve(reference)
+
+
+def portable(reference: str | Path) -> str:
+    """A reference as another folder may store it: a local folder as an absolute path, a name as it is."""
+    text = str(reference)
+    if parse_reference(text).scheme == "model" and Path(text).is_dir():
+        return os.path.abspath(text)
+    return text
 
 
 def models_from_dir(folder: str | Path) -> dict[str, str]:

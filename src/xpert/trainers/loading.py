@@ -6,7 +6,6 @@ Nothing is loaded on a guess: every tensor of a start is held against the model 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from safetensors.torch import load_file
 
 from xpert.errors import IncompatibleModelError, RecordedModelError, SettingsError, TrainingError
 from xpert.loading import choose_device, has_tokenizer, load_model, load_tokenizer
-from xpert.references import describe, parse_reference, require_weights
+from xpert.references import describe, portable, require_weights
 from xpert.trainers.settings import TrainSettings
 from xpert.weights import check_finite
 
 __all__ = ["Loaded", "adapter_state", "load_start"]
 
+_CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 _LONG = 1024  # tokens; beyond, attention's own memory counts
 
 
@@ -79,14 +79,14 @@ def load_start(start: str | Path, settings: TrainSettings, *, base: str | Path |
         model.requires_grad_(True)
         count = sum(p.numel() for p in model.parameters())
         return Loaded(
-            model=model, tokenizer=tokenizer, method="full", base=_portable(start), digest=info.sha256, trainable=count
+            model=model, tokenizer=tokenizer, method="full", base=portable(start), digest=info.sha256, trainable=count
         )
-    peft = _new_adapter(model, settings, _portable(start))
+    peft = _new_adapter(model, settings, portable(start))
     return Loaded(
         model=peft,
         tokenizer=tokenizer,
         method="lora",
-        base=_portable(start),
+        base=portable(start),
         digest=info.sha256,
         trainable=_checked_count(peft, only_lora=True),
     )
@@ -115,7 +115,7 @@ def _continued(
     config = _lora_config(folder)
     config.inference_mode = False
     config.lora_dropout = 0.0
-    config.base_model_name_or_path = _portable(base)
+    config.base_model_name_or_path = portable(base)
     tensors = load_file(folder / "adapter_model.safetensors")
     check_finite(tensors, str(folder / "adapter_model.safetensors"))
     model = _model(base_folder, settings, device)
@@ -130,7 +130,7 @@ def _continued(
         model=peft.eval(),
         tokenizer=tokenizer,
         method="lora",
-        base=_portable(base),
+        base=portable(base),
         digest=f"{digest} on {base_info.sha256}",
         trainable=_checked_count(peft, only_lora=False),
     )
@@ -197,6 +197,12 @@ def _lora_config(folder: Path) -> Any:
         raise IncompatibleModelError(
             f"{folder}: expected a LoRA adapter, it is of type {kind}: only LoRA can be trained on"
         )
+    start = values.get("init_lora_weights", True)
+    if isinstance(start, str) and start.lower().startswith(_CHANGES_BASE):
+        raise IncompatibleModelError(
+            f"{folder}: init_lora_weights={start!r} changes the base's own weights: save it as plain LoRA"
+        )
+    values["init_lora_weights"] = True  # the file's values replace the initial ones
     unknown = values.keys() - LoraConfig.__dataclass_fields__.keys()
     if used := sorted(name for name in unknown if values[name]):  # an option that is off changes nothing
         raise IncompatibleModelError(
@@ -223,14 +229,6 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
-
-
-def _portable(reference: str | Path) -> str:
-    """A reference as an adapter stores it: a folder as an absolute path, a name as it is."""
-    text = str(reference)
-    if parse_reference(text).scheme == "model" and Path(text).is_dir():
-        return os.path.abspath(text)
-    return text
 
 
 def _line(error: BaseException) -> str:
