@@ -13,16 +13,10 @@ import torch
 
 from xpert.errors import DataError, IncompatibleModelError, ReferenceNotFoundError
 from xpert.examples import load_prompts
+from xpert.loading import choose_device, choose_dtype, has_tokenizer, load_model, load_tokenizer
 from xpert.modalities.text.adapters import applied, check_adapter
+from xpert.modalities.text.full import check_full
 from xpert.modalities.text.generate import answers, second_answers
-from xpert.modalities.text.loading import (
-    check_same_shapes,
-    choose_device,
-    choose_dtype,
-    has_tokenizer,
-    load_model,
-    load_tokenizer,
-)
 from xpert.modalities.text.recorded import RecordedAnswers, card_of, shared_prompts
 from xpert.references import Kind, declared_base, is_hub_id, kind_of, parse_reference, resolve
 from xpert.types import Generation, ModelCard
@@ -124,7 +118,7 @@ class TextProber:
             self._check_declared(reference, declared_base(folder))
             check_adapter(folder, self.folder)
         elif kind == "full":
-            check_same_shapes(folder, self.folder)
+            check_full(folder, self.folder)
         else:
             raise IncompatibleModelError(
                 f"model {reference!r} is a pipeline: expected a causal LM, an adapter or answers"
