@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xpert.catalog import Catalog
+from xpert.embedding import open_summarizer
 from xpert.evaluation.demo_users import DemoUser, Trainee
 from xpert.evaluation.starts import StartsReport, compare_starts
 from xpert.explainer import Explainer
@@ -17,7 +18,6 @@ from xpert.protocols import Summarizer
 from xpert.registry import MODALITIES
 from xpert.selector import Selector
 from xpert.space import AXES, AxesName
-from xpert.summarizers import load_summarizer
 from xpert.trainers.torch import TorchTrainer
 from xpert.types import Example, Selection
 
@@ -115,7 +115,7 @@ class DemoReport:
 def run_demo(
     *,
     base: str,
-    summarizer: str,
+    summarizer: str | Summarizer,
     models: Mapping[str, str],
     users: Sequence[DemoUser],
     trainee: Trainee,
@@ -126,7 +126,7 @@ def run_demo(
 
     Args:
         base: Reference of the base model.
-        summarizer: Name of the summarizer.
+        summarizer: The summarizer's name, or an object (the caller's to close).
         models: Name to reference of the pool; a user's style is the name of the right one.
         users: For whom to select.
         trainee: Who is fine-tuned, from the selected model and from the base.
@@ -191,16 +191,13 @@ def choose(catalog: Catalog, summarizer: Summarizer, user: DemoUser, answers: Ma
 
 
 def _select(
-    catalog: Catalog, base: str, summarizer: str, users: Sequence[DemoUser], trainee: Trainee
+    catalog: Catalog, base: str, summarizer: str | Summarizer, users: Sequence[DemoUser], trainee: Trainee
 ) -> tuple[tuple[Choice, ...], Selection]:
     answers = base_answers(catalog, base, [*(user.examples for user in users), trainee.training])
-    loaded = load_summarizer(summarizer)
-    try:
+    with open_summarizer(summarizer) as loaded:
         choices = tuple(choose(catalog, loaded, user, answers) for user in track(users, "Selecting"))
         paired = _paired(trainee.training, answers)
         return choices, Selector(catalog, loaded).select(trainee.training, paired)
-    finally:
-        loaded.close()
 
 
 def _paired(examples: Sequence[Example], answers: Mapping[str, str]) -> list[str]:
