@@ -149,6 +149,7 @@ def copy_side_files(source: Path, folder: Path, *, model: bool) -> None:
 
 def write_notes(
     folder: Path,
+    *,
     method: str,
     base: str | Path,
     sources: Sequence[Source],

@@ -64,7 +64,7 @@ class LinearMerger:
             else:
                 copy_side_files(base_folder, folder, model=True)
                 self._merge_full(base_folder, sources, adapters, folder)
-            write_notes(folder, "task arithmetic (linear)", base, sources, words, kind)
+            write_notes(folder, method="task arithmetic (linear)", base=base, sources=sources, words=words, kind=kind)
         return target
 
     def _merge_full(
@@ -80,44 +80,58 @@ class LinearMerger:
             tied = _tied(base_folder)
             for name, checkpoint in full.items():
                 _check_same(base, checkpoint, name, tied=tied)
-            deltas = {
-                name: {_weight_of(module, base.shapes): module for module in adapter.modules}
-                for name, adapter in adapters.items()
-            }
-            _check_reachable(deltas)
+            deltas = {name: _Delta.of(name, adapter, base) for name, adapter in adapters.items()}
+            parts = [(s.member.weight, full.get(s.member.name) or deltas[s.member.name]) for s in sources]
             writer = stack.enter_context(ShardWriter(folder=folder, max_bytes=self.max_shard_bytes))
             for tensor in track(list(base.shapes), "merging"):
-                writer.add(tensor, _merged(tensor, base, sources, full, adapters, deltas))
+                writer.add(tensor, _merged(tensor, base, parts))
             _note_dtype(folder, [d for checkpoint in (base, *full.values()) for d in checkpoint.dtypes.values()])
 
 
-def _merged(
-    name: str,
-    base: LazyCheckpoint,
-    sources: Sequence[Source],
-    full: Mapping[str, LazyCheckpoint],
-    adapters: Mapping[str, LoraAdapter],
-    deltas: Mapping[str, Mapping[str | None, str]],
-) -> torch.Tensor:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delta:
+    """An adapter seen as a task vector of the base's checkpoint: ``places`` has its module of each stored weight."""
+
+    adapter: LoraAdapter
+    places: Mapping[str, str]
+
+    @classmethod
+    def of(cls, member: str, adapter: LoraAdapter, base: LazyCheckpoint) -> _Delta:
+        places: dict[str, str] = {}
+        for module in adapter.modules:
+            name = _weight_of(module, base.shapes)
+            if name is None:
+                raise IncompatibleModelError(
+                    f"{member!r} changes {module}, which the base does not store apart (tied weights): "
+                    "merge it with adapters only"
+                )
+            places[name] = module
+        return cls(adapter=adapter, places=places)
+
+    def tensor(self, name: str) -> torch.Tensor:
+        delta = self.adapter.delta(self.places[name])
+        return delta.T if self.adapter.fan_in_fan_out else delta
+
+
+def _merged(name: str, base: LazyCheckpoint, parts: Sequence[tuple[float, LazyCheckpoint | _Delta]]) -> torch.Tensor:
     """One tensor of the merged model, summed in float32 (float64 where the base has it)."""
     start = base.tensor(name)
     if not start.is_floating_point():
-        for member, checkpoint in full.items():
-            if not torch.equal(checkpoint.tensor(name), start):
-                raise IncompatibleModelError(f"{member!r}: tensor {name} is not floating and differs from the base's")
+        for _, part in parts:
+            if isinstance(part, LazyCheckpoint) and not torch.equal(part.tensor(name), start):
+                raise IncompatibleModelError(f"{part.where}: tensor {name} is not floating and differs from the base's")
         return start
     dtype = start.dtype
     origin = start.to(torch.promote_types(start.dtype, torch.float32))
     total = origin.clone()
-    for source in sources:
-        member, weight = source.member.name, source.member.weight
-        if member in full:
-            tensor = full[member].tensor(name)
-            dtype = torch.promote_types(dtype, tensor.dtype)
-            total += weight * (tensor.to(origin.dtype) - origin)
-        elif name in deltas[member]:
-            delta = adapters[member].delta(deltas[member][name])
-            total += weight * (delta.T if adapters[member].fan_in_fan_out else delta)
+    for weight, part in parts:
+        if isinstance(part, _Delta):
+            if name in part.places:
+                total += weight * part.tensor(name)
+            continue
+        tensor = part.tensor(name)
+        dtype = torch.promote_types(dtype, tensor.dtype)
+        total += weight * (tensor.to(origin.dtype) - origin)
     return total.to(dtype)
 
 
@@ -149,15 +163,6 @@ def _weight_of(module: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None
 
 def _tied_head(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     return next((name for name in shapes if name.endswith(("embed_tokens.weight", "wte.weight"))), None)
-
-
-def _check_reachable(deltas: Mapping[str, Mapping[str | None, str]]) -> None:
-    for member, places in deltas.items():
-        if None in places:
-            raise IncompatibleModelError(
-                f"{member!r} changes {places[None]}, which the base does not store apart (tied weights): "
-                "merge it with adapters only"
-            )
 
 
 def _check_same(base: LazyCheckpoint, other: LazyCheckpoint, member: str, *, tied: bool) -> None:
