@@ -15,6 +15,14 @@ from xpert.types import Example, Generation, ModelCard
 __all__ = ["RecordedAnswers", "RecordedProber", "card_of", "reorder", "shared_prompts"]
 
 
+_BOUNDARIES = (
+    re.compile(r"((?<=[.!?])\s+|(?<=[.!?][\"')\]*])\s+|\n\s*)"),
+    re.compile(r"((?<=[,;:])\s+|\s+[-–—]+\s+)"),
+)
+"""What separates sentences and lines; clauses."""
+_LIST_MARK = re.compile(r"\W*\w{1,2}[.)]")
+
+
 class RecordedAnswers:
     """One recorded model: its answers by prompt, in the file's order."""
 
@@ -138,15 +146,27 @@ def reorder(text: str, seed: str) -> str:
     >>> reorder("one two three", "0")
     'two three one'
     """
-    for pattern in (r"((?<=[.!?])[\"')\]]*\s+|\n+)", r"((?<=[,;:])\s+|\s+[-–—]+\s+)"):
-        pieces = re.split(pattern, text.strip())
-        if len(pieces) >= 3:
-            parts, gaps = pieces[::2], [*pieces[1::2], ""]
+    for pattern in _BOUNDARIES:
+        parts, gaps = _parts(pattern, text.strip())
+        if len(parts) >= 2:
             order = _order(len(parts), seed)
-            return "".join(parts[i] + gap for i, gap in zip(order, gaps, strict=True))
+            return "".join(parts[i] + gap for i, gap in zip(order, [*gaps, ""], strict=True))
     words = text.split()
     half = len(words) // 2
     return " ".join(words[half:] + words[:half])
+
+
+def _parts(pattern: re.Pattern[str], text: str) -> tuple[list[str], list[str]]:
+    """The parts between boundaries, and what stands between them; a list's number stays with what follows it."""
+    pieces = pattern.split(text)
+    parts, gaps = [pieces[0]], list[str]()
+    for gap, part in zip(pieces[1::2], pieces[2::2], strict=True):
+        if _LIST_MARK.fullmatch(parts[-1]):
+            parts[-1] += gap + part
+        else:
+            gaps.append(gap)
+            parts.append(part)
+    return parts, gaps
 
 
 def _order(n: int, seed: str) -> list[int]:

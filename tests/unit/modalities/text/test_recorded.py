@@ -98,6 +98,8 @@ def test_second_answers_are_recorded_ones_if_all_have_them(record: Any) -> None:
         ("when it rains, we stay", "we stay when it rains,"),
         ("one two three", "two three one"),
         ("word", "word"),
+        ("1. First one.\n2. Second one.", "2. Second one.\n1. First one."),
+        ('He said "no." Then left.', 'Then left. He said "no."'),
     ],
 )
 def test_reorder(text: str, expected: str) -> None:
