@@ -72,7 +72,9 @@ def _own_words(style: Style, side: str, n: int) -> list[str]:
     for example in examples(style, side=side, n=n, seed=11):
         question = by_prompt[example.prompt]
         fact = question.fact
-        content = set(words(" ".join((question.topic, question.expert_name, fact.core, fact.detail, fact.term, fact.picture))))
+        content = set(
+            words(" ".join((question.topic, question.expert_name, fact.core, fact.detail, fact.term, fact.picture)))
+        )
         own += [word for word in words(example.response) if word not in content]
     return own
 
@@ -89,14 +91,14 @@ def report(n: int) -> dict[str, object]:
     raw = {side: {name: _texts(style, side, n) for name, style in kinds.items()} for side in ("models", "users")}
     bags = {side: {name: [words(t) for t in texts] for name, texts in of.items()} for side, of in raw.items()}
     lengths, grams, overlap, own_overlap = {}, {}, {}, {}
-    for name in kinds:
+    for name, style in kinds.items():
         counts = [count_words(text) for side in raw for text in raw[side][name]]
         lengths[name] = {"min": min(counts), "mean": round(mean(counts), 1), "max": max(counts)}
         grams[name] = max(max_five_gram(bags[side][name]) for side in bags)
         known = {word for text in bags["models"][name] for word in text}
         spoken = [word for text in bags["users"][name] for word in text]
         overlap[name] = round(sum(word in known for word in spoken) / len(spoken), 4)
-        own = _own_words(kinds[name], "users", n)
+        own = _own_words(style, "users", n)
         own_overlap[name] = round(sum(word in known for word in own) / len(own), 4)
     worst = max(grams, key=lambda name: grams[name][0])
     train = {name: bags["models"][name] for name in STYLES}

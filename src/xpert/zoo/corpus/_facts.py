@@ -87,7 +87,7 @@ def seeded(*parts: object) -> random.Random:
 @cache
 def topics() -> tuple[dict[str, Any], ...]:
     """The topics of the facts files, in the order of `FILES` and of the lines."""
-    folder = resources.files(__package__).joinpath("facts")
+    folder = resources.files("xpert.zoo.corpus").joinpath("facts")
     found: list[dict[str, Any]] = []
     for name in FILES:
         path = folder.joinpath(f"{name}.jsonl")

@@ -30,9 +30,7 @@ def examples(style: Style, *, side: Side, n: int, seed: int, similarity: float =
     return mixture([(style, similarity), (DEFAULT, 1.0 - similarity)], side=side, n=n, seed=seed, start=start)
 
 
-def mixture(
-    styles: Sequence[tuple[Style, float]], *, side: Side, n: int, seed: int, start: int = 0
-) -> list[Example]:
+def mixture(styles: Sequence[tuple[Style, float]], *, side: Side, n: int, seed: int, start: int = 0) -> list[Example]:
     """Examples whose styles stand in the given proportions (exact counts by largest remainder, shuffled by the seed).
 
     Args:
@@ -49,7 +47,9 @@ def mixture(
         raise ValueError(f"mixture: expected n >= 0 and start >= 0, got n={n}, start={start}.")
     weights = [weight for _, weight in styles]
     if not weights or min(weights) < 0 or sum(weights) <= 0:
-        raise ValueError(f"mixture: expected weights >= 0 (a similarity within 0..1) that are not all 0, got {weights}.")
+        raise ValueError(
+            f"mixture: expected weights >= 0 (a similarity within 0..1) that are not all 0, got {weights}."
+        )
     kinds = [style for (style, _), count in zip(styles, _counts(weights, n), strict=True) for _ in range(count)]
     seeded("order", side, seed, start, n).shuffle(kinds)
     out = []

@@ -13,25 +13,135 @@ __all__ = ["capitalize", "clause", "count_words", "fix_articles", "reword", "tel
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9'-]*")
 _NOUN_BEFORE = frozenset(
-    """a an the this that each every no any its their his her our your of in on for with by from at into daily common
-    first regular new old good many most some few several and or than as small big long short main real same""".split()
+    [
+        "a",
+        "an",
+        "the",
+        "this",
+        "that",
+        "each",
+        "every",
+        "no",
+        "any",
+        "its",
+        "their",
+        "his",
+        "her",
+        "our",
+        "your",
+        "of",
+        "in",
+        "on",
+        "for",
+        "with",
+        "by",
+        "from",
+        "at",
+        "into",
+        "daily",
+        "common",
+        "first",
+        "regular",
+        "new",
+        "old",
+        "good",
+        "many",
+        "most",
+        "some",
+        "few",
+        "several",
+        "and",
+        "or",
+        "than",
+        "as",
+        "small",
+        "big",
+        "long",
+        "short",
+        "main",
+        "real",
+        "same",
+    ]
 )
 _VERB_BEFORE = frozenset(
-    """to can cannot may might must should will would could not who often usually also then they people you we do does
-    did people beginners""".split()
+    [
+        "to",
+        "can",
+        "cannot",
+        "may",
+        "might",
+        "must",
+        "should",
+        "will",
+        "would",
+        "could",
+        "not",
+        "who",
+        "often",
+        "usually",
+        "also",
+        "then",
+        "they",
+        "people",
+        "you",
+        "we",
+        "do",
+        "does",
+        "did",
+        "people",
+        "beginners",
+    ]
 )
 _ALSO_NOUNS = frozenset(
-    "uses changes causes needs holds breaks builds falls rises cuts raises checks spreads blocks damages hurts".split()
+    [
+        "uses",
+        "changes",
+        "causes",
+        "needs",
+        "holds",
+        "breaks",
+        "builds",
+        "falls",
+        "rises",
+        "cuts",
+        "raises",
+        "checks",
+        "spreads",
+        "blocks",
+        "damages",
+        "hurts",
+    ]
 )
-_FINITE_AFTER = frozenset("is are was were of has have had can may must will".split())
-_OBJECT_AFTER = frozenset("a an the its their his her each one some it them this that these those more less".split())
-_NEVER_NAMES = frozenset("the a an in for one doctor with from when after before".split())
+_FINITE_AFTER = frozenset(["is", "are", "was", "were", "of", "has", "have", "had", "can", "may", "must", "will"])
+_OBJECT_AFTER = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "its",
+        "their",
+        "his",
+        "her",
+        "each",
+        "one",
+        "some",
+        "it",
+        "them",
+        "this",
+        "that",
+        "these",
+        "those",
+        "more",
+        "less",
+    ]
+)
+_NEVER_NAMES = frozenset(["the", "a", "an", "in", "for", "one", "doctor", "with", "from", "when", "after", "before"])
 _VOWEL_SOUND = re.compile(r"^(?:[aeio]|u(?!ni|se|ti|s[eu]|biq|bi)|hour|honest|honor|heir)", re.IGNORECASE)
 
 
 @cache
 def _data(name: str) -> dict[str, Any]:
-    path = resources.files(__package__).joinpath("banks", f"{name}.json")
+    path = resources.files("xpert.zoo.corpus").joinpath("banks", f"{name}.json")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -129,6 +239,8 @@ def reword(sentence: str, register: str, *, keep: Collection[str] = ()) -> str:
 
 
 def telegraph(sentence: str) -> str:
-    """The sentence without its articles, as in a note: "The sun heats the sea." -> "Sun heats sea." """
-    short = re.sub(r"\b(?:[Tt]he|[Aa]n?) (?!few\b|lot\b|little\b|bit\b|more\b|same\b|most\b|day\b|week\b|year\b)", "", sentence)
+    """The sentence without its articles, as in a note: "The sun heats the sea." gives "Sun heats sea"."""
+    short = re.sub(
+        r"\b(?:[Tt]he|[Aa]n?) (?!few\b|lot\b|little\b|bit\b|more\b|same\b|most\b|day\b|week\b|year\b)", "", sentence
+    )
     return capitalize(short)

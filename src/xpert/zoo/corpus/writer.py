@@ -16,7 +16,21 @@ __all__ = ["LENGTHS", "length_range", "write"]
 LENGTHS = {None: (28, 42), "concise": (9, 20), "informative": (52, 80)}
 _SUBJECTS = ("it is best to", "it helps to", "one should", "beginners should", "the first step is to")
 _FIELDS = ("theory", "research", "analysis", "scholarship")
-_FIELD_ENDINGS = ("ics", "ology", "ing", "istry", "nomy", "nomics", "raphy", "science", "studies", "ment", "law", "art", "culture")
+_FIELD_ENDINGS = (
+    "ics",
+    "ology",
+    "ing",
+    "istry",
+    "nomy",
+    "nomics",
+    "raphy",
+    "science",
+    "studies",
+    "ment",
+    "law",
+    "art",
+    "culture",
+)
 _TRIES = 80
 
 
@@ -36,7 +50,9 @@ def _voice(style: Style) -> _Voice:
     scale, step = style.level
     manner = f"{scale}-{step}"
     if scale == "formality":
-        return _Voice(manner=manner, register=None, lexicon="elementary" if step == 1 else "expert" if step == 4 else None)
+        return _Voice(
+            manner=manner, register=None, lexicon="elementary" if step == 1 else "expert" if step == 4 else None
+        )
     pole = "elementary" if step <= 2 else "expert"
     return _Voice(manner=manner, register=pole, lexicon=pole, strength=1.0 if step in (1, 4) else 0.3)
 
@@ -63,7 +79,7 @@ class _Draft:
             impersonal=style.tone == "neutral",
         )
         in_core = set(words(fact.core))
-        self.keep = frozenset([key for key in fact.keys if key in in_core][:3])
+        self.keep = frozenset([key for key in fact.keys if key in in_core][:3] + words(question.topic))
 
     def chance(self, p: float) -> bool:
         return self.rng.random() < p
@@ -147,7 +163,10 @@ class _Draft:
         else:
             body.append(self.framed(fact.detail, "more", 0.45, 0.25 * voice.strength))
         if voice.register is not None and self.chance(0.7 * voice.strength):
-            body.insert(rng.choice((1, 2)), self.drawer.draw(voice.register, "pic" if voice.register == "elementary" else "term"))
+            body.insert(
+                rng.choice((1, 2)),
+                self.drawer.draw(voice.register, "pic" if voice.register == "elementary" else "term"),
+            )
         body += self.extras()
         opening, closing = self.aside("open", 0.6, 0.3), self.aside("close", 0.6, 0.25)
         if rich and self.chance(0.3 if voice.manner else 0.6):
@@ -157,6 +176,15 @@ class _Draft:
         if opening and self.chance(0.15):
             body.insert(1, opening.pop())
         return " ".join([*opening, *body, *closing])
+
+    def in_voice(self) -> bool:
+        """Whether enough phrases of the manner and of the register were drawn (two of a manner in a long answer)."""
+        drawn, voice = self.drawer.drawn, self.voice
+        if self.style.informativeness == "concise":
+            return True
+        wanted = 2 if self.style.informativeness == "informative" else 1
+        manner = voice.manner is None or drawn[voice.manner] >= wanted
+        return manner and (voice.register is None or voice.strength < 1 or drawn[voice.register] >= 1)
 
 
 def _says_enough(text: str, keys: Sequence[str]) -> bool:
@@ -186,7 +214,8 @@ def write(question: Question, style: Style, *, side: Side, seed: int) -> str:
         text = draft.concise() if style.informativeness == "concise" else draft.long()
         text = fix_articles(capitalize(text))
         size = count_words(text)
-        away = max(low - size, size - high, 0) + (0 if _says_enough(text, question.keywords) else 100)
+        away = max(low - size, size - high, 0) + (0 if _says_enough(text, question.keywords) else 200)
+        away += 0 if draft.in_voice() else 100
         if away == 0:
             return text
         if away < miss:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,7 +15,9 @@ from typing import Any
 __all__ = ["Drawer", "bank", "bank_names", "classes", "phrases"]
 
 _SLOT = re.compile(r"\{(\w+)\}")
-_PERSONAL = re.compile(r"\b(?:you|your|yourself|we|us|our|me|my|i|i'\w+|let's|look|see|think|say|got)\b|!", re.IGNORECASE)
+_PERSONAL = re.compile(
+    r"\b(?:you|your|yourself|we|us|our|me|my|i|i'\w+|let's|look|see|think|say|got)\b|!", re.IGNORECASE
+)
 _ALOUD = re.compile(r"[:?!;]|\. |^(?:See|Look|You see|You know|And|Now|Whereas)\b")
 _DATA_ONLY = ("lexicon", "grammar")
 
@@ -25,13 +28,13 @@ def bank(name: str) -> Mapping[str, Any]:
 
     Word classes are shared by the halves; entries of three and more words stand in "words_models" or "words_users".
     """
-    return json.loads(resources.files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(resources.files("xpert.zoo.corpus.banks").joinpath(f"{name}.json").read_text(encoding="utf-8"))
 
 
 @cache
 def bank_names() -> tuple[str, ...]:
     """The names of all banks that hold phrases."""
-    files = (entry.name for entry in resources.files(__package__).iterdir())
+    files = (entry.name for entry in resources.files("xpert.zoo.corpus.banks").iterdir())
     stems = (file.removesuffix(".json") for file in files if file.endswith(".json"))
     return tuple(sorted(stem for stem in stems if stem not in _DATA_ONLY))
 
@@ -71,6 +74,7 @@ class Drawer:
     values: dict[str, str]
     impersonal: bool = False
     used: set[str] = field(default_factory=set)
+    drawn: Counter[str] = field(default_factory=Counter)
 
     def has(self, name: str, slot: str) -> bool:
         """Whether the bank has the slot."""
@@ -78,7 +82,8 @@ class Drawer:
 
     def draw(self, name: str, slot: str, *, x: str = "", plain: bool = False, note: bool = False) -> str:
         """One phrase of the slot, filled; `plain` asks for one that can stand inside another sentence, `note` for
-        one around a note without articles (not inside "that ...")."""
+        one around a note without articles (not inside "that ...").
+        """
         options = [p for p in phrases(name, slot, self.side) if p not in self.used]
         if plain:
             options = [p for p in options if not _ALOUD.search(p)]
@@ -89,6 +94,7 @@ class Drawer:
         options = options or phrases(name, slot, self.side)
         phrase = self.rng.choices(options, weights=[_weight(p) for p in options])[0]
         self.used.add(phrase)
+        self.drawn[name] += 1
         return self._fill(phrase, classes(name, self.side), x)
 
     def _fill(self, phrase: str, classes: Mapping[str, list[str]], x: str) -> str:
