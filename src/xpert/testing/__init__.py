@@ -9,6 +9,7 @@ from xpert.testing.checks_modality import check_modality
 from xpert.testing.checks_selection import check_selection_method
 from xpert.testing.checks_subvectors import check_subvector_source
 from xpert.testing.checks_summarizer import check_summarizer
+from xpert.testing.checks_trainer import check_trainer
 from xpert.testing.fakes import FAKE_STYLES, FAKE_SYNONYMS, FakeSummarizer, FakeWriter, fake_text
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "check_selection_method",
     "check_subvector_source",
     "check_summarizer",
+    "check_trainer",
     "fake_text",
 ]
