@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def block_sockets() -> None:
 
 
 def watch_files(allowed: Path) -> None:
+    tempfile.gettempdir()  # it writes a probe file once
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:

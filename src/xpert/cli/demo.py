@@ -39,7 +39,7 @@ def demo(
         raise SettingsError(f"--modality {modality}: this version has the demo for text alone: leave --modality out")
     _check_out(out)
     from xpert.evaluation.demo import DemoSettings, run_demo
-    from xpert.evaluation.demo_users import zoo_trainee, zoo_users
+    from xpert.evaluation.demo_users import zoo_mixed_user, zoo_trainee, zoo_users
     from xpert.zoo import adapter_names
 
     if not (names := adapter_names()):
@@ -52,6 +52,7 @@ def demo(
             models={name: f"zoo:{name}" for name in names},
             users=zoo_users(seed=seed),
             trainee=trainee,
+            mixed=zoo_mixed_user(seed=seed),
             out=folder,
             settings=DemoSettings(seed=seed),
         )
@@ -83,13 +84,13 @@ def keep(report: DemoReport, trainee: Trainee, folder: Path) -> None:
 def _check_out(out: Path | None) -> None:
     if out is None:
         return
-    from xpert.report.charts import require_matplotlib
-
-    require_matplotlib("xpert demo --out, which draws a chart,")
     if out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out} is a file: give a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / _RESULT).is_file():
         raise SettingsError(f"--out {out} holds something else: give a new or empty folder")
+    from xpert.report.charts import require_matplotlib
+
+    require_matplotlib("xpert demo --out, which draws a chart,")
 
 
 @contextmanager
@@ -124,6 +125,13 @@ def _view(report: DemoReport, out: Path | None) -> list[RenderableType]:
     ]
     if starts.met_at_start:
         parts.append("The selected model met the target before its first step, which counts as one interval.")
+    if report.mixed is not None:
+        styles, plan = report.mixed
+        weights = " + ".join(f"{weight:.2f} {name}" for name, weight in plan.weights.items())
+        parts.append(
+            f"A user who writes half {styles[0]}, half {styles[1]}, would start from {weights}: "
+            f"distance {plan.distance_after:.2f} instead of {plan.distance_before:.2f}."
+        )
     parts.append(f"{report.seconds:.0f} s in all, peak memory {report.peak_mb:.0f} MB.")
     if out is not None:
         parts.append(f"Catalog, results, chart and this user's data are in {out}.")

@@ -9,9 +9,10 @@ from typing import Any
 
 from xpert.catalog import Catalog
 from xpert.embedding import open_summarizer
-from xpert.evaluation.demo_users import DemoUser, Trainee
+from xpert.evaluation.demo_users import DemoUser, MixedUser, Trainee
 from xpert.evaluation.starts import StartsReport, compare_starts
 from xpert.explainer import Explainer
+from xpert.merger import Merger
 from xpert.meters import Meter
 from xpert.progress import say, track
 from xpert.protocols import Summarizer
@@ -19,7 +20,7 @@ from xpert.registry import MODALITIES
 from xpert.selector import Selector
 from xpert.space import AXES, AxesName
 from xpert.trainers.torch import TorchTrainer
-from xpert.types import Example, Selection
+from xpert.types import Example, MergePlan, Selection
 
 __all__ = ["Choice", "DemoReport", "DemoSettings", "base_answers", "choose", "run_demo"]
 
@@ -68,6 +69,7 @@ class DemoReport:
         choices: One a user.
         trainee: Style of the user who was fine-tuned.
         selection: What was selected for that user.
+        mixed: Styles of the user of several styles, and the merge that was planned for that user; None: there was none.
         starts: Fine-tuning from the base and from the selected model.
         seconds: The whole demo. stage_seconds: Its stages.
         peak_mb: Peak memory of the process.
@@ -77,6 +79,7 @@ class DemoReport:
     choices: tuple[Choice, ...]
     trainee: str
     selection: Selection
+    mixed: tuple[tuple[str, ...], MergePlan] | None
     starts: StartsReport
     seconds: float
     stage_seconds: Mapping[str, float]
@@ -102,6 +105,7 @@ class DemoReport:
                 if choice.best["all"] != choice.style
             ],
             "trainee": {"style": self.trainee, "selected": self.selection.best, "matched": self.selection.matched},
+            "mixed": _mixed_json(self.mixed),
             "steps_base": self.starts.steps_base,
             "steps_selected": self.starts.steps_selected,
             "target_loss": self.starts.target_loss,
@@ -120,6 +124,7 @@ def run_demo(
     users: Sequence[DemoUser],
     trainee: Trainee,
     out: Path,
+    mixed: MixedUser | None = None,
     settings: DemoSettings | None = None,
 ) -> DemoReport:
     """Run the whole flow.
@@ -131,6 +136,7 @@ def run_demo(
         users: For whom to select.
         trainee: Who is fine-tuned, from the selected model and from the base.
         out: Folder that gets ``catalog`` and the fine-tuned models in ``starts``.
+        mixed: A user of several styles, for whom a merge is planned.
         settings: How.
 
     Raises:
@@ -147,7 +153,12 @@ def run_demo(
         stages["explain"] = meter.seconds
         say(f"Selecting for {len(users)} users whose text no model saw ...")
         with Meter() as meter:
-            choices, selection = _select(catalog, base, summarizer, users, trainee)
+            groups = [*(user.examples for user in users), trainee.training, *([mixed.examples] if mixed else [])]
+            answers = base_answers(catalog, base, groups)
+            with open_summarizer(summarizer) as loaded:
+                choices = tuple(choose(catalog, loaded, user, answers) for user in track(users, "Selecting"))
+                selection = _select(catalog, loaded, trainee.training, answers)
+                plan = mixed and Merger(catalog).plan(_select(catalog, loaded, mixed.examples, answers))
         stages["select"] = meter.seconds
         say(f"Fine-tuning a user of style {trainee.style} from the base and from {selection.best} ...")
         with Meter() as meter:
@@ -165,6 +176,7 @@ def run_demo(
         choices=choices,
         trainee=trainee.style,
         selection=selection,
+        mixed=(mixed.styles, plan) if mixed and plan else None,
         starts=starts,
         seconds=whole.seconds,
         stage_seconds=stages,
@@ -191,13 +203,9 @@ def choose(catalog: Catalog, summarizer: Summarizer, user: DemoUser, answers: Ma
 
 
 def _select(
-    catalog: Catalog, base: str, summarizer: str | Summarizer, users: Sequence[DemoUser], trainee: Trainee
-) -> tuple[tuple[Choice, ...], Selection]:
-    answers = base_answers(catalog, base, [*(user.examples for user in users), trainee.training])
-    with open_summarizer(summarizer) as loaded:
-        choices = tuple(choose(catalog, loaded, user, answers) for user in track(users, "Selecting"))
-        paired = _paired(trainee.training, answers)
-        return choices, Selector(catalog, loaded).select(trainee.training, paired)
+    catalog: Catalog, summarizer: Summarizer, examples: Sequence[Example], answers: Mapping[str, str]
+) -> Selection:
+    return Selector(catalog, summarizer).select(examples, _paired(examples, answers))
 
 
 def _paired(examples: Sequence[Example], answers: Mapping[str, str]) -> list[str]:
@@ -206,3 +214,11 @@ def _paired(examples: Sequence[Example], answers: Mapping[str, str]) -> list[str
 
 def _words(words: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
     return [{"word": word, "value": float(value)} for word, value in words]
+
+
+def _mixed_json(mixed: tuple[tuple[str, ...], MergePlan] | None) -> dict[str, Any] | None:
+    if mixed is None:
+        return None
+    styles, plan = mixed
+    distances = {"distance_before": plan.distance_before, "distance_after": plan.distance_after}
+    return {"styles": list(styles), "weights": dict(plan.weights), **distances}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xpert.types import Example
 from xpert.zoo.corpus import STYLES, examples, mixture
 
-__all__ = ["DemoUser", "Trainee", "zoo_mixed_user", "zoo_trainee", "zoo_users"]
+__all__ = ["DemoUser", "MixedUser", "Trainee", "zoo_mixed_user", "zoo_trainee", "zoo_users"]
 
 _TRAINEE, _MIXED = 900_001, 900_002
 
@@ -43,6 +43,19 @@ class Trainee:
     validation: tuple[Example, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixedUser:
+    """Somebody who writes in several styles, for whom models are merged.
+
+    Attributes:
+        styles: Names of the models of these styles.
+        examples: The user's own texts, with prompts.
+    """
+
+    styles: tuple[str, ...]
+    examples: tuple[Example, ...]
+
+
 def zoo_users(*, per_style: int = 2, n_texts: int = 50, seed: int = 0) -> list[DemoUser]:
     """Users of every style of the corpus, each with ``n_texts`` texts on different questions."""
     return [
@@ -63,11 +76,12 @@ def zoo_trainee(*, n_training: int = 100, n_validation: int = 40, seed: int = 0)
     return Trainee(style=style, training=tuple(texts[:n_training]), validation=tuple(texts[n_training:]))
 
 
-def zoo_mixed_user(*, n_texts: int = 50, seed: int = 0) -> tuple[tuple[str, str], list[Example]]:
-    """A user who writes in two styles, half and half: their names and the texts."""
+def zoo_mixed_user(*, n_texts: int = 50, seed: int = 0) -> MixedUser:
+    """A user who writes in two styles that the seed draws, half and half."""
     one, two = random.Random(f"mixed {seed}").sample(list(STYLES), 2)
     halves = [(STYLES[one], 0.5), (STYLES[two], 0.5)]
-    return (one, two), mixture(halves, side="users", n=n_texts, seed=_MIXED + seed)
+    texts = mixture(halves, side="users", n=n_texts, seed=_MIXED + seed)
+    return MixedUser(styles=(one, two), examples=tuple(texts))
 
 
 def _seed(seed: int, number: int, k: int) -> int:

@@ -13,7 +13,7 @@ from xpert.cli import main
 from xpert.errors import SettingsError
 from xpert.evaluation import demo
 from xpert.evaluation.demo import Choice, DemoReport, DemoSettings, run_demo
-from xpert.evaluation.demo_users import DemoUser, Trainee, zoo_mixed_user, zoo_trainee, zoo_users
+from xpert.evaluation.demo_users import DemoUser, MixedUser, Trainee, zoo_mixed_user, zoo_trainee, zoo_users
 from xpert.testing.fakes import FakeSummarizer, fake_text
 from xpert.trainers.torch import TorchTrainer
 from xpert.types import Example
@@ -36,6 +36,7 @@ def report(tiny_base: Path, tiny_adapters: dict[str, Path], tmp_path_factory: py
         models={name: str(folder) for name, folder in tiny_adapters.items()},
         users=[DemoUser(name=f"user {i}", style="poet", examples=texts("poetic", 3, i)) for i in range(2)],
         trainee=Trainee(style="poet", training=texts("poetic", 6, 8), validation=texts("poetic", 2, 9)),
+        mixed=MixedUser(styles=("poet", "clerk"), examples=texts("poetic", 2, 5) + texts("formal", 2, 6)),
         out=tmp_path_factory.mktemp("demo"),
         settings=DemoSettings(n_prompts=4, trainer=trainer),
     )
@@ -52,6 +53,9 @@ def test_the_report_tells_what_the_interface_promises(report: DemoReport) -> Non
     assert told["seconds"] >= sum(told["stage_seconds"].values())
     assert told["peak_mb"] > 1
     assert {"steps_selected", "accuracy", "trainee"} <= told.keys()
+    assert told["mixed"]["styles"] == ["poet", "clerk"]
+    assert set(told["mixed"]["weights"]) <= set(told["models"])
+    assert told["mixed"]["distance_after"] <= told["mixed"]["distance_before"] + 1e-6
 
 
 def test_correct_counts_by_axes(report: DemoReport) -> None:
@@ -107,9 +111,10 @@ def test_the_trainee_is_validated_on_other_questions() -> None:
 
 
 def test_the_mixed_user_has_two_styles() -> None:
-    (one, two), examples = zoo_mixed_user(n_texts=6)
-    assert one != two
-    assert len(examples) == 6
+    mixed = zoo_mixed_user(n_texts=6)
+    assert len(set(mixed.styles)) == 2
+    assert set(mixed.styles) <= set(STYLES)
+    assert len(mixed.examples) == 6
 
 
 @pytest.fixture
