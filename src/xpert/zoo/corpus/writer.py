@@ -181,7 +181,8 @@ class _Draft:
         """Whether enough phrases of the manner and of the register were drawn (two of a manner in a long answer)."""
         drawn, voice = self.drawer.drawn, self.voice
         if self.style.informativeness == "concise":
-            return True
+            core = self.question.fact.core
+            return voice.register is None or drawn[voice.register] >= 1 or self.worded(core) != core
         wanted = 2 if self.style.informativeness == "informative" else 1
         manner = voice.manner is None or drawn[voice.manner] >= wanted
         return manner and (voice.register is None or voice.strength < 1 or drawn[voice.register] >= 1)
