@@ -262,3 +262,34 @@ def test_no_catalog_there(tmp_path: Path) -> None:
         Catalog.from_pretrained(tmp_path)
     with pytest.raises(ReferenceNotFoundError, match="no such folder"):
         Catalog.from_pretrained(tmp_path / "missing")
+
+
+def test_from_the_hub_without_the_servers_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, asked = saved(tmp_path), []
+
+    def snapshot(repo_id: str, *, revision: str | None, ignore_patterns: list[str]) -> str:
+        asked.append((repo_id, revision, ignore_patterns))
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    assert list(Catalog.from_pretrained("org/catalog", revision="v1")) == ["tutor", "poet"]
+    assert asked == [("org/catalog", "v1", ["embeddings.safetensors"])]
+
+
+def test_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    uploaded: list[object] = []
+
+    class Api:
+        def __init__(self, token: str | None = None) -> None:
+            uploaded.append(token)
+
+        def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> None:
+            uploaded.append((repo_id, private, exist_ok))
+
+        def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> str:
+            uploaded.append(sorted(path.name for path in folder_path.iterdir()))
+            return f"https://hub/{repo_id}/commit/1"
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    assert make_catalog().push_to_hub("org/catalog", private=True) == "https://hub/org/catalog/commit/1"
+    assert uploaded == [None, ("org/catalog", True, True), FILES]
