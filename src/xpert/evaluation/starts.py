@@ -155,5 +155,5 @@ def _reached(report: TrainingReport, target: float, every: int) -> tuple[int | N
     if position is None:
         return None, report.seconds
     seconds = report.details["eval_seconds"]
-    assert isinstance(seconds, tuple)
+    assert isinstance(seconds, list)
     return max(report.eval_losses[position][0], every), float(seconds[position])

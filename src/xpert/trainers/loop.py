@@ -92,7 +92,7 @@ def run(job: Run, progress: Progress, meter: Meter) -> StopReason:
     """
     settings, before = job.settings, progress.seconds
     order = training_order(len(job.rows), settings.batch_size, settings.seed, start=progress.step)
-    if progress.step == 0 and job.validation and _evaluate(job, progress, meter.elapsed()):
+    if progress.step == 0 and job.validation and _evaluate(job, progress, meter, before):
         first, n = _first_loss(job)
         progress.losses.append((0, first / n))
         progress.seconds = before + meter.elapsed()
@@ -103,7 +103,7 @@ def run(job: Run, progress: Progress, meter: Meter) -> StopReason:
             moved(f"loss {loss:.3f}")
             stop: StopReason | None = None
             if job.validation and (progress.step % settings.interval == 0 or progress.step == settings.max_steps):
-                reached = _evaluate(job, progress, before + meter.elapsed())
+                reached = _evaluate(job, progress, meter, before)
                 patient = settings.patience is None or progress.stale < settings.patience[0]
                 stop = "target_loss" if reached else None if patient else "no_improvement"
             progress.seconds = before + meter.elapsed()
@@ -132,12 +132,12 @@ def _step(job: Run, progress: Progress, chosen: Sequence[int]) -> float:
     return value
 
 
-def _evaluate(job: Run, progress: Progress, seconds: float) -> bool:
-    """Note the validation loss; whether it is at most the target."""
+def _evaluate(job: Run, progress: Progress, meter: Meter, before: float) -> bool:
+    """Note the validation loss and when it was known; whether it is at most the target."""
     value = validation_loss(job.model, job.validation, job.settings.precision)
     _finite(value, f"validation loss at step {progress.step}")
     progress.eval_losses.append((progress.step, value))
-    progress.eval_seconds.append(seconds)
+    progress.eval_seconds.append(before + meter.elapsed())
     share = 0.0 if job.settings.patience is None else job.settings.patience[1]
     if progress.best is None or value < progress.best * (1 - share):
         progress.best, progress.stale = value, 0

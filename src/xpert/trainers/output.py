@@ -54,7 +54,7 @@ def report_of(
         stopped_by=stopped,
         out=out,
         energy_j=progress.energy_j,
-        details={**details, "eval_seconds": tuple(progress.eval_seconds)},
+        details={**details, "eval_seconds": list(progress.eval_seconds)},
     )
 
 
