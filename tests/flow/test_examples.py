@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import xpert
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXECUTE = """
@@ -21,8 +24,10 @@ nbformat.write(notebook, sys.argv[3])
 
 
 def _run(*arguments: str, cwd: Path) -> str:
+    paths = [str(Path(xpert.__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     done = subprocess.run(
-        [sys.executable, *arguments], check=False, capture_output=True, text=True, cwd=cwd, timeout=400
+        [sys.executable, *arguments], check=False, capture_output=True, text=True, cwd=cwd, env=environment, timeout=400
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -58,9 +63,10 @@ def test_quickstart(tmp_path: Path) -> None:
     printed = "".join(text for cell in cells for out in cell.get("outputs", []) for text in out.get("text", []))
     said = {line.split(":")[0]: line.split(":", 1)[1].split() for line in printed.splitlines() if ":" in line}
     assert said["best"][0] == said["written in"][0]
-    losses = {
-        line.split(" validation loss ")[0].strip(): line.split()[-3:] for line in printed.splitlines() if "->" in line
+    first = {
+        line.split(" validation loss ")[0].strip(): float(line.split(" validation loss ")[1].split(" -> ")[0])
+        for line in printed.splitlines()
+        if " validation loss " in line
     }
-    first = {label: float(line[0]) for label, line in losses.items()}
     assert first["selected start"] < first["base"]
     assert list((tmp_path / "cwd").iterdir()) == []
