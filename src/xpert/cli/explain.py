@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from xpert.cli.options import DeviceOption, DtypeOption
 from xpert.cli.output import Outcome, catalog_json, explanation_table
-from xpert.errors import SettingsError
+from xpert.errors import DataError, SettingsError
 
 __all__ = ["explain"]
 
@@ -33,14 +34,14 @@ def explain(
     prompts: Annotated[
         Path | None, typer.Option(metavar="FILE", help='The probe prompts: one a line, or JSON Lines with "prompt".')
     ] = None,
-    n_prompts: Annotated[int, typer.Option(help="How many prompts are drawn where no file is given.")] = 50,
+    n_prompts: Annotated[
+        int | None, typer.Option(min=1, help="How many prompts are drawn: 50, or all where a file is given.")
+    ] = None,
     subvectors: Annotated[
         str | None, typer.Option(metavar="KIND", help="How words become sub-vectors: contrastive or described.")
     ] = None,
     eps_orth: Annotated[float | None, typer.Option(help="The largest |cosine| between two word axes.")] = None,
-    eps_dec: Annotated[
-        float | None, typer.Option(help="The residual at which a model is explained well enough.")
-    ] = None,
+    eps_dec: Annotated[float | None, typer.Option(help="The residual at which a model is explained.")] = None,
     centering: Annotated[
         str | None, typer.Option(metavar="null|none", help="Whether the null embedding is subtracted.")
     ] = None,
@@ -56,17 +57,16 @@ def explain(
     """
     models = named_models(model or [], models_from)
     from xpert.catalog import Catalog
-    from xpert.examples import load_prompts
     from xpert.explainer import Explainer
     from xpert.types import Generation
 
     Catalog.check_target(out)
     options: dict[str, Any] = {"centering": centering, "subvectors": subvectors, "device": device, "dtype": dtype}
-    options |= {"eps_orth": eps_orth, "eps_dec": eps_dec, "n_prompts": n_prompts, "seed": seed}
+    options |= {"eps_orth": eps_orth, "eps_dec": eps_dec, "n_prompts": n_prompts or 50, "seed": seed}
     explainer = Explainer(
         base=base,
         summarizer=summarizer,
-        prompts=None if prompts is None else load_prompts(prompts),
+        prompts=None if prompts is None else drawn_prompts(prompts, n_prompts, seed),
         generation=Generation(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
         **options,
     )
@@ -101,3 +101,19 @@ def named_models(pairs: list[str], folder: Path | None) -> dict[str, str]:
     if not given:
         raise SettingsError("no models: give --model NAME=REF for each, or --models-from DIR")
     return dict(given)
+
+
+def drawn_prompts(file: Path, n: int | None, seed: int) -> list[str]:
+    """A seeded sample of ``n`` prompts of a file, in its order; None: all.
+
+    Raises:
+        xpert.errors.DataError: The file cannot be read, or has fewer.
+    """
+    from xpert.examples import load_prompts
+
+    prompts = load_prompts(file)
+    if n is None:
+        return prompts
+    if len(prompts) < n:
+        raise DataError(f"{file}: expected at least {n} prompts, it has {len(prompts)}: add some, or lower --n-prompts")
+    return [prompts[i] for i in sorted(random.Random(seed).sample(range(len(prompts)), n))]

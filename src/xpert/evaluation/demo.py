@@ -153,30 +153,24 @@ def run_demo(
         stages["explain"] = meter.seconds
         say(f"Selecting for {len(users)} users whose text no model saw ...")
         with Meter() as meter:
-            groups = [*(user.examples for user in users), trainee.training, *([mixed.examples] if mixed else [])]
-            answers = base_answers(catalog, base, groups)
+            texts = [user.examples for user in (*users, mixed) if user] + [trainee.training]
+            answers = base_answers(catalog, base, texts)
             with open_summarizer(summarizer) as loaded:
                 choices = tuple(choose(catalog, loaded, user, answers) for user in track(users, "Selecting"))
                 selection = _select(catalog, loaded, trainee.training, answers)
-                plan = mixed and Merger(catalog).plan(_select(catalog, loaded, mixed.examples, answers))
+                planned = mixed and _planned(catalog, loaded, mixed, answers)
         stages["select"] = meter.seconds
         say(f"Fine-tuning a user of style {trainee.style} from the base and from {selection.best} ...")
         with Meter() as meter:
-            starts = compare_starts(
-                base,
-                models[selection.best],
-                trainee.training,
-                trainee.validation,
-                out=out / "starts",
-                trainer=settings.trainer,
-            )
+            start, data = models[selection.best], (trainee.training, trainee.validation)
+            starts = compare_starts(base, start, *data, out=out / "starts", trainer=settings.trainer)
         stages["train"] = meter.seconds
     return DemoReport(
         catalog=catalog,
         choices=choices,
         trainee=trainee.style,
         selection=selection,
-        mixed=(mixed.styles, plan) if mixed and plan else None,
+        mixed=planned,
         starts=starts,
         seconds=whole.seconds,
         stage_seconds=stages,
@@ -206,6 +200,12 @@ def _select(
     catalog: Catalog, summarizer: Summarizer, examples: Sequence[Example], answers: Mapping[str, str]
 ) -> Selection:
     return Selector(catalog, summarizer).select(examples, _paired(examples, answers))
+
+
+def _planned(
+    catalog: Catalog, summarizer: Summarizer, mixed: MixedUser, answers: Mapping[str, str]
+) -> tuple[tuple[str, ...], MergePlan]:
+    return mixed.styles, Merger(catalog).plan(_select(catalog, summarizer, mixed.examples, answers))
 
 
 def _paired(examples: Sequence[Example], answers: Mapping[str, str]) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from xpert.cli import main
-from xpert.cli.explain import named_models
-from xpert.errors import SettingsError, XpertError
+from xpert.cli.explain import drawn_prompts, named_models
+from xpert.errors import DataError, SettingsError, XpertError
 
 
 def test_named_models_joins_options_and_folder(tmp_path: Path) -> None:
@@ -30,6 +30,19 @@ def test_a_name_of_an_option_and_of_the_folder_is_a_duplicate(tmp_path: Path) ->
     (tmp_path / "poet.jsonl").write_text('{"prompt": "a", "response": "b"}\n')
     with pytest.raises(SettingsError, match="'poet' occurs twice"):
         named_models(["poet=org/x"], tmp_path)
+
+
+def test_prompts_are_drawn_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("".join(f"prompt {i}\n" for i in range(20)))
+    every = drawn_prompts(file, None, 0)
+    assert len(every) == 20
+    some = drawn_prompts(file, 6, 1)
+    assert some == sorted(set(some), key=every.index)
+    assert len(some) == 6
+    assert some == drawn_prompts(file, 6, 1) != drawn_prompts(file, 6, 2)
+    with pytest.raises(DataError, match=r"prompts\.txt: expected at least 21 prompts, it has 20"):
+        drawn_prompts(file, 21, 0)
 
 
 def test_base_and_base_answers_exclude_each_other(tmp_path: Path, capsys: Any) -> None:
