@@ -115,7 +115,7 @@ def _continued(
     config = _lora_config(folder)
     config.inference_mode = False
     config.lora_dropout = 0.0
-    config.base_model_name_or_path = portable(base)
+    config.base_model_name_or_path = None  # get_peft_model puts the folder there, and warns of any other name
     tensors = load_file(folder / "adapter_model.safetensors")
     check_finite(tensors, str(folder / "adapter_model.safetensors"))
     model = _model(base_folder, settings, device)
@@ -124,6 +124,7 @@ def _continued(
             peft: Any = get_peft_model(model, config)
         except ValueError as error:
             raise IncompatibleModelError(f"{folder}: does not fit its base {str(base)!r}: {_line(error)}") from error
+    peft.peft_config["default"].base_model_name_or_path = portable(base)
     _put_in(peft, tensors, folder, base)
     tokenizer = load_tokenizer(folder if has_tokenizer(folder) else base_folder)
     return Loaded(
