@@ -62,7 +62,8 @@ def live_catalog(
     out = tmp_path / "live"
     models = [part for name, folder in tiny_adapters.items() for part in ("--model", f"{name}={folder}")]
     prompts = write("probes.txt", [f"Tell me about thing {i}." for i in range(4)])
-    run("explain", "--base", tiny_base, *models, "--prompts", prompts, "--summarizer", fake_scheme, "--out", out)
+    asked = ["--prompts", prompts, "--max-new-tokens", 16]
+    run("explain", "--base", tiny_base, *models, *asked, "--summarizer", fake_scheme, "--out", out)
     return out
 
 

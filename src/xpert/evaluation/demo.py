@@ -20,7 +20,7 @@ from xpert.registry import MODALITIES
 from xpert.selector import Selector
 from xpert.space import AXES, AxesName
 from xpert.trainers.torch import TorchTrainer
-from xpert.types import Example, MergePlan, Selection
+from xpert.types import Example, Generation, MergePlan, Selection
 
 __all__ = ["Choice", "DemoReport", "DemoSettings", "base_answers", "choose", "run_demo"]
 
@@ -32,11 +32,13 @@ class DemoSettings:
     Attributes:
         n_prompts: Probe prompts.
         seed: Of prompts and answers.
+        generation: How base and models answer; None: as `Explainer` has it.
         trainer: Settings of both fine-tunings; step bound and evaluation interval are scratch's.
     """
 
     n_prompts: int = 50
     seed: int = 0
+    generation: Generation | None = None
     trainer: TorchTrainer = field(
         default_factory=lambda: TorchTrainer(
             max_steps=400, eval_every=2, lr=2e-3, batch_size=16, rank=8, alpha=16, target_modules="all-linear"
@@ -147,8 +149,7 @@ def run_demo(
     with Meter() as whole:
         say(f"Explaining {len(models)} models of {base} ...")
         with Meter() as meter:
-            explainer = Explainer(base, summarizer, n_prompts=settings.n_prompts, seed=settings.seed)
-            catalog = explainer.explain(models)
+            catalog = _explain(base, summarizer, models, settings)
             catalog.save_pretrained(out / "catalog")
         stages["explain"] = meter.seconds
         say(f"Selecting for {len(users)} users whose text no model saw ...")
@@ -194,6 +195,17 @@ def choose(catalog: Catalog, summarizer: Summarizer, user: DemoUser, answers: Ma
     choices: list[AxesName] = [axes for axes in AXES if axes == "all" or "word" in kinds]
     best = {axes: Selector(catalog, summarizer, axes=axes).rank(place).best for axes in choices}
     return Choice(user=user.name, style=user.style, best=best)
+
+
+def _explain(base: str, summarizer: str | Summarizer, models: Mapping[str, str], settings: DemoSettings) -> Catalog:
+    explainer = Explainer(
+        base,
+        summarizer,
+        n_prompts=settings.n_prompts,
+        seed=settings.seed,
+        generation=settings.generation,
+    )
+    return explainer.explain(models)
 
 
 def _select(

@@ -16,7 +16,7 @@ from xpert.evaluation.demo import Choice, DemoReport, DemoSettings, run_demo
 from xpert.evaluation.demo_users import DemoUser, MixedUser, Trainee, zoo_mixed_user, zoo_trainee, zoo_users
 from xpert.testing.fakes import FakeSummarizer, fake_text
 from xpert.trainers.torch import TorchTrainer
-from xpert.types import Example
+from xpert.types import Example, Generation
 from xpert.zoo.corpus import STYLES, side_questions
 
 
@@ -38,7 +38,7 @@ def report(tiny_base: Path, tiny_adapters: dict[str, Path], tmp_path_factory: py
         trainee=Trainee(style="poet", training=texts("poetic", 6, 8), validation=texts("poetic", 2, 9)),
         mixed=MixedUser(styles=("poet", "clerk"), examples=texts("poetic", 2, 5) + texts("formal", 2, 6)),
         out=tmp_path_factory.mktemp("demo"),
-        settings=DemoSettings(n_prompts=4, trainer=trainer),
+        settings=DemoSettings(n_prompts=4, generation=Generation(max_new_tokens=12), trainer=trainer),
     )
 
 
