@@ -54,7 +54,10 @@ CANONICAL = 0.4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummarizerSettings:
-    """Size and training of the summarizer; the values are the shipped ones."""
+    """Size and training of the summarizer; the values are the shipped ones.
+
+    ``loop`` trains the three uses; in ``closing`` it learns besides that the answer ends after its one adjective.
+    """
 
     size: str = "medium"
     naming_batch: int = 16
@@ -63,6 +66,7 @@ class SummarizerSettings:
     word_dropout: float = 0.05
     seed: int = 0
     loop: LoopSettings = LoopSettings(steps=3600, lr=2.5e-3, warmup=200)
+    closing: LoopSettings = LoopSettings(steps=400, lr=5e-4, warmup=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +100,13 @@ def make_summarizer(
             "write": lm_loss(model, lessons.writing(rng)),
         }
 
-    losses = run_loop(model, loss_of_step, settings.loop, work)
+    run_loop(model, loss_of_step, settings.loop, work / "uses")
+
+    def closing_loss_of_step(model: Any, step: int) -> dict[str, torch.Tensor]:
+        rng = random.Random(f"closing/{settings.seed}/{step}")
+        return {"end": lm_loss(model, lessons.ended(rng)), **loss_of_step(model, settings.loop.steps + step)}
+
+    losses = run_loop(model, closing_loss_of_step, settings.closing, work / "closing")
     save_model(model, tokenizer, folder)
     (folder / "instruction.tmp").write_text(json.dumps(INSTRUCTION, indent=2), encoding="utf-8")
     os.replace(folder / "instruction.tmp", folder / "xpert_instruction.json")
@@ -148,6 +158,16 @@ class Lessons:
         rows = [self._prompt(INSTRUCTION["meaning"], word=word) for word in words]
         targets = torch.stack([self._target({self._property_of[word]: 1.0}) for word in words])
         return _Naming(text=self._batch(rows), targets=targets)
+
+    def ended(self, rng: random.Random) -> TextBatch:
+        """Questions for an adjective with an answer drawn from its target; only the end after it carries loss."""
+        rows: list[tuple[list[int], int]] = []
+        for batch in (self.naming(rng), self.meaning(rng)):
+            drawn = torch.multinomial(batch.targets, 1, generator=torch.Generator().manual_seed(rng.randrange(1 << 30)))
+            for ids, length, answer in zip(batch.text.ids.tolist(), batch.text.lengths.tolist(), drawn[:, 0], strict=True):
+                row = [*ids[:length], int(self.adjective_ids[answer]), self._tokenizer.eos_token_id]
+                rows.append((row, length + 1))
+        return pad_right(rows, self._tokenizer.pad_token_id)
 
     def writing(self, rng: random.Random) -> TextBatch:
         """Prompts that ask for a style by an adjective, and answers in it."""

@@ -1,0 +1,1 @@
+"""Sub-vector sources: who turns a word into a sub-vector. One method a file; names are in `xpert.registry.SUBVECTORS`."""

@@ -1,0 +1,67 @@
+"""Contrastive sub-vectors: texts really written in the style of a word, against the base's answers (the ground truth)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from xpert.errors import SettingsError, SummarizerError
+from xpert.protocols import SubvectorContext, Writer
+from xpert.types import AnswerPair, Array
+
+__all__ = ["ContrastiveSubvectors"]
+
+
+class ContrastiveSubvectors:
+    """A writer answers the probe prompts in style ``w``; the mean embedding of (base answer, styled text), centred, is ``v_w``.
+
+    Words that were asked for before, in the same context, are not written again.
+
+    Args:
+        writer: Who writes; None: the summarizer itself.
+        n_prompts: Prompts that are used, the first ones; None: all.
+
+    Source: Wang et al. 2025 (arXiv 2504.13938), section 4.2.
+    """
+
+    name = "contrastive"
+
+    def __init__(self, writer: Writer | None = None, *, n_prompts: int | None = None) -> None:
+        if n_prompts is not None and n_prompts < 1:
+            raise SettingsError(f"n_prompts: expected 1 or more, got {n_prompts}")
+        self._writer, self._n_prompts = writer, n_prompts
+        self._known: dict[tuple[str, str], Array] = {}
+
+    def vectors(self, words: Sequence[str], context: SubvectorContext) -> Array:
+        """``(W, D)`` sub-vectors, one row a word.
+
+        Raises:
+            xpert.errors.SummarizerError: There is no writer, and the summarizer cannot write.
+        """
+        writer = self._writer or context.summarizer
+        if not isinstance(writer, Writer):
+            raise SummarizerError(
+                f"contrastive sub-vectors need a writer, and summarizer {context.summarizer.name} cannot write: "
+                "give ContrastiveSubvectors(writer=...), or choose other sub-vectors"
+            )
+        prompts, answers = context.prompts[: self._n_prompts], context.base_answers[: self._n_prompts]
+        where = _digest(context, prompts, answers)
+        for word in dict.fromkeys(words):
+            if (word, where) not in self._known:
+                texts = writer.write(word, prompts, seed=context.seed)
+                pairs = [
+                    AnswerPair(prompt=prompt, base=answer, other=text)
+                    for prompt, answer, text in zip(prompts, answers, texts, strict=True)
+                ]
+                mean = context.summarizer.summarize(pairs).embeddings.mean(axis=0, dtype=np.float64)
+                self._known[word, where] = (mean - context.null).astype(np.float32)
+        return np.stack([self._known[word, where] for word in words]) if words else np.zeros((0, len(context.null)), np.float32)
+
+
+def _digest(context: SubvectorContext, prompts: Sequence[str], answers: Sequence[str]) -> str:
+    """What a sub-vector depends on beside its word."""
+    said = [context.summarizer.name, context.summarizer.instruction, context.seed, list(prompts), list(answers)]
+    return hashlib.sha256(json.dumps(said).encode() + context.null.tobytes()).hexdigest()
