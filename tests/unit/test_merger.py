@@ -59,7 +59,7 @@ def catalog(coordinates: Any, *, references: Sequence[str] = (), kinds: Sequence
         ModelCard(
             name=name,
             reference=references[i] if references else name,
-            kind=kinds[i] if kinds else "adapter",  # pyright: ignore[reportArgumentType]
+            kind=kinds[i] if kinds else "adapter",
             base=base,
             bytes=0,
             sha256="",

@@ -172,14 +172,15 @@ def _new_adapter(model: Any, settings: TrainSettings, base: str) -> Any:
     targets = settings.target_modules
     if targets is None and model.config.model_type not in KNOWN:
         targets = "all-linear"
-    config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType]  (a float serves as well)
-        target_modules=list(targets) if isinstance(targets, tuple) else targets,
-        lora_dropout=0.0,
-        task_type="CAUSAL_LM",
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-    )
+    values: dict[str, Any] = {
+        "r": settings.rank,
+        "lora_alpha": int(settings.alpha) if float(settings.alpha).is_integer() else settings.alpha,
+        "target_modules": list(targets) if isinstance(targets, tuple) else targets,
+        "lora_dropout": 0.0,
+        "task_type": "CAUSAL_LM",
+        "fan_in_fan_out": any(isinstance(module, Conv1D) for module in model.modules()),
+    }
+    config = LoraConfig(**values)
     with _seeded(settings.seed):
         try:
             peft: Any = get_peft_model(model, config)
