@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
 
 from xpert.progress import say
 from xpert.trainers.torch import TorchTrainer
 from xpert.zoo.corpus import STYLES, examples
 
 __all__ = ["PoolSettings", "make_pool"]
+
+KEPT = ("adapter_config.json", "adapter_model.safetensors", "README.md")
+"""What stays of a training run's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +34,7 @@ class PoolSettings:
     similarity: float = 1.0
     per_style: int = 1
     n_examples: int = 2400
-    steps: int = 240
+    steps: int = 120
     batch_size: int = 16
     lr: float = 4e-3
     rank: int = 8
@@ -76,10 +83,22 @@ def make_pool(base: str, out: Path, settings: PoolSettings, *, shard: tuple[int,
         work = out / f".{name}.part"
         shutil.rmtree(work, ignore_errors=True)
         report = trainer.fit(base, texts, out=work)
+        _slim(work)
         work.rename(out / name)
         losses[name] = round(report.last_loss, 4)
         say(f"{name}: {report.steps} steps, loss {report.first_loss:.3f} -> {report.last_loss:.3f}, {report.seconds:.0f} s")
     return losses
+
+
+def _slim(folder: Path) -> None:
+    """Keep the adapter alone, in bf16: tokenizer and template are the base's."""
+    for path in folder.iterdir():
+        if path.name not in KEPT:
+            path.unlink()
+    weights = folder / "adapter_model.safetensors"
+    tensors = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(weights).items()}
+    save_file(tensors, folder / "slim.tmp", metadata={"format": "pt"})
+    os.replace(folder / "slim.tmp", weights)
 
 
 def _own_questions(texts: list, k: int, per_style: int) -> list:

@@ -6,6 +6,7 @@ It names the difference between two texts in one adjective, answers a prompt in 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -42,6 +43,10 @@ INSTRUCTION = {
 }
 """The wording it is trained on, shipped in its folder as ``xpert_instruction.json``."""
 
+EXPERTISE = ("elementary", "expert")
+INFORMATIVENESS = ("concise", "informative")
+TONES = ("friendly", "unfriendly", "sassy", "sarcastic", "persuasive", "neutral", "poetic")
+
 SIZES = {"small": (64, 2, 192), "medium": (128, 4, 384), "large": (192, 6, 512)}
 """Width, layers and inner width of the three sizes; ``medium`` is the shipped one."""
 
@@ -56,7 +61,9 @@ CANONICAL = 0.4
 class SummarizerSettings:
     """Size and training of the summarizer; the values are the shipped ones.
 
-    ``loop`` trains the three uses; in ``closing`` it learns besides that the answer ends after its one adjective.
+    ``loop`` trains the three uses. In ``closing`` it learns besides that the answer ends after its one adjective, and a share
+    ``pairs_of_properties`` of the differences has two properties (without the third), so that combinations it never saw are
+    read as what they are made of.
     """
 
     size: str = "medium"
@@ -66,7 +73,8 @@ class SummarizerSettings:
     word_dropout: float = 0.05
     seed: int = 0
     loop: LoopSettings = LoopSettings(steps=3600, lr=2.5e-3, warmup=200)
-    closing: LoopSettings = LoopSettings(steps=400, lr=5e-4, warmup=20)
+    closing: LoopSettings = LoopSettings(steps=1000, lr=1.5e-3, warmup=50)
+    pairs_of_properties: float = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +100,10 @@ def make_summarizer(
     )
     lessons = Lessons(tokenizer, settings)
 
-    def loss_of_step(model: Any, step: int) -> dict[str, torch.Tensor]:
+    def loss_of_step(model: Any, step: int, pairs_of_properties: float = 0.0) -> dict[str, torch.Tensor]:
         rng = random.Random(f"summarizer/{settings.seed}/{step}")
         return {
-            "name": _naming_loss(model, lessons.naming(rng), lessons.adjective_ids),
+            "name": _naming_loss(model, lessons.naming(rng, pairs_of_properties), lessons.adjective_ids),
             "mean": 0.5 * _naming_loss(model, lessons.meaning(rng), lessons.adjective_ids),
             "write": lm_loss(model, lessons.writing(rng)),
         }
@@ -104,7 +112,8 @@ def make_summarizer(
 
     def closing_loss_of_step(model: Any, step: int) -> dict[str, torch.Tensor]:
         rng = random.Random(f"closing/{settings.seed}/{step}")
-        return {"end": lm_loss(model, lessons.ended(rng)), **loss_of_step(model, settings.loop.steps + step)}
+        losses = loss_of_step(model, settings.loop.steps + step, settings.pairs_of_properties)
+        return {"end": lm_loss(model, lessons.ended(rng)), **losses}
 
     losses = run_loop(model, closing_loss_of_step, settings.closing, work / "closing")
     save_model(model, tokenizer, folder)
@@ -134,17 +143,22 @@ class Lessons:
         self._settings = settings
         self._questions: Sequence[Question] = side_questions("models")
         self._combined = [style for name, style in STYLES.items() if name not in HELD_OUT]
+        self._double = _doubles()
         self._single = [_single(p) for p in PROPERTIES if _single(p) is not None]
         self._property_of = {word: p for p, words in PROPERTIES.items() for word in words}
         self._adjectives = list(self._property_of)
         first = [tokenizer.encode(word, add_special_tokens=False)[0] for word in self._adjectives]
         self.adjective_ids = torch.tensor(first)
 
-    def naming(self, rng: random.Random) -> _Naming:
-        """Pairs of texts and the adjectives of their difference."""
+    def naming(self, rng: random.Random, pairs_of_properties: float = 0.0, n: int | None = None) -> _Naming:
+        """Pairs of texts and the adjectives of their difference; that share of them with styles of two properties."""
         rows, targets = [], []
-        for _ in range(self._settings.naming_batch):
-            a, b, weights = self._pair(rng)
+        for _ in range(n or self._settings.naming_batch):
+            if pairs_of_properties and rng.random() < pairs_of_properties:
+                style = rng.choice(self._double)
+                a, b, weights = DEFAULT, style, _even(properties_of(style))
+            else:
+                a, b, weights = self._pair(rng)
             question = rng.choice(self._questions)
             other = question if rng.random() < 0.8 else rng.choice(self._questions)
             first, second = self._text(other, a, rng), self._text(question, b, rng)
@@ -162,7 +176,7 @@ class Lessons:
     def ended(self, rng: random.Random) -> TextBatch:
         """Questions for an adjective with an answer drawn from its target; only the end after it carries loss."""
         rows: list[tuple[list[int], int]] = []
-        for batch in (self.naming(rng), self.meaning(rng)):
+        for batch in (self.naming(rng, n=4), self.meaning(rng)):
             drawn = torch.multinomial(batch.targets, 1, generator=torch.Generator().manual_seed(rng.randrange(1 << 30)))
             for ids, length, answer in zip(batch.text.ids.tolist(), batch.text.lengths.tolist(), drawn[:, 0], strict=True):
                 row = [*ids[:length], int(self.adjective_ids[answer]), self._tokenizer.eos_token_id]
@@ -233,6 +247,15 @@ def _graded(name: str) -> dict[str, float]:
     low, high = ("elementary", "expert") if dimension == "expertise" else ("informal", "formal")
     share = (int(level) - 1) / 3
     return {p: s for p, s in ((low, 1 - share), (high, share)) if s > 0}
+
+
+def _doubles() -> list[Style]:
+    """Every style of two properties of different dimensions."""
+    return [
+        Style(expertise=e, informativeness=i, tone=t)
+        for e, i, t in itertools.product((None, *EXPERTISE), (None, *INFORMATIVENESS), (None, *TONES))
+        if (e, i, t).count(None) == 1
+    ]
 
 
 def _single(prop: str) -> tuple[Style, str] | None:
