@@ -19,7 +19,12 @@ from xpert.progress import track
 
 __all__ = ["generate", "left_padded", "render", "row_seed", "stop_ids_of", "token_ids"]
 
-BATCH_SIZE = 16
+CACHE_BYTES = 1 << 30
+"""Key-value cache that a batch may fill where no batch size is given."""
+
+LARGEST_BATCH = 128
+NUCLEUS = 512
+"""Most probable tokens in which the nucleus is looked for first."""
 
 
 def render(tokenizer: Any, prompt: str) -> str:
@@ -101,7 +106,7 @@ def generate(
         temperature: 0 is greedy; above 0 each row samples from its own generator.
         top_p: Nucleus of the sampling distribution, in (0, 1].
         seeds: ``N`` seeds, one a row (see `row_seed`); needed only for sampling.
-        batch_size: Rows at once; None: 16.
+        batch_size: Rows at once; None: as many as fill 1 GiB of key-value cache, at most 128.
         stop_ids: Ids that end a row; None: `stop_ids_of`.
         description: What the progress bar says.
 
@@ -115,9 +120,9 @@ def generate(
     """
     stops = stop_ids_of(model, tokenizer) if stop_ids is None else frozenset(stop_ids)
     rules = _Rules(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, stop_ids=stops)
-    size = BATCH_SIZE if batch_size is None else batch_size
-    _check(rules, size, len(prompts), seeds)
+    _check(rules, batch_size, len(prompts), seeds)
     rows = token_ids(tokenizer, prompts)
+    size = batch_size or _fitting_batch(model, max(map(len, rows), default=1) + max_new_tokens)
     _check_room(model, rows, max_new_tokens)
     row_seeds = list(seeds) if seeds is not None else [0] * len(rows)
     order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i))
@@ -133,14 +138,24 @@ def generate(
     return answers
 
 
-def _check(rules: _Rules, batch_size: int, n_prompts: int, seeds: Sequence[int] | None) -> None:
+def _fitting_batch(model: Any, n_tokens: int) -> int:
+    """Rows of ``n_tokens`` whose key-value cache fits into `CACHE_BYTES`."""
+    config = model.config.get_text_config()
+    heads = config.num_attention_heads
+    head_width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    kept = getattr(config, "num_key_value_heads", None) or heads
+    row_bytes = 2 * config.num_hidden_layers * kept * head_width * n_tokens * model.dtype.itemsize
+    return max(1, min(LARGEST_BATCH, CACHE_BYTES // row_bytes))
+
+
+def _check(rules: _Rules, batch_size: int | None, n_prompts: int, seeds: Sequence[int] | None) -> None:
     if rules.max_new_tokens < 1:
         raise SettingsError(f"max_new_tokens: expected 1 or more, got {rules.max_new_tokens}")
     if rules.temperature < 0:
         raise SettingsError(f"temperature: expected 0 (greedy) or more, got {rules.temperature}")
     if not 0 < rules.top_p <= 1:
         raise SettingsError(f"top_p: expected a number above 0 and at most 1, got {rules.top_p}")
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise SettingsError(f"batch_size: expected 1 or more, got {batch_size}")
     if rules.temperature > 0 and (seeds is None or len(seeds) != n_prompts):
         came = "none" if seeds is None else len(seeds)
@@ -207,7 +222,9 @@ def _choose(logits: torch.Tensor, rules: _Rules, generators: Sequence[torch.Gene
         return logits.argmax(dim=-1).tolist()
     p = torch.softmax(logits.double().cpu() / rules.temperature, dim=-1)
     if rules.top_p < 1:
-        ordered = p.sort(dim=-1, descending=True).values
+        ordered = p.topk(min(NUCLEUS, p.shape[1])).values
+        if bool((ordered.sum(1) < rules.top_p).any()):
+            ordered = p.sort(dim=-1, descending=True).values
         inside = ordered.cumsum(-1) - ordered < rules.top_p
         floor = ordered.gather(1, inside.sum(1, keepdim=True) - 1)
         p = p.masked_fill(p < floor, 0.0)

@@ -15,6 +15,7 @@ from typing import Literal, Protocol, runtime_checkable
 from xpert.types import AnswerPair, Array, Example, Generation, ModelCard, Selection, Summary, TrainingReport
 
 __all__ = [
+    "BatchWriter",
     "DeviceTrainer",
     "Modality",
     "Prober",
@@ -129,6 +130,15 @@ class Writer(Protocol):
 
     def write(self, word: str, prompts: Sequence[str], *, seed: int = 0) -> list[str]:
         """One answer per prompt, in the style that ``word`` names."""
+        ...
+
+
+@runtime_checkable
+class BatchWriter(Writer, Protocol):
+    """A writer that writes for several words at once, which fills its batches."""
+
+    def write_all(self, words: Sequence[str], prompts: Sequence[str], *, seed: int = 0) -> list[list[str]]:
+        """Per word what `write` gives for it."""
         ...
 
 

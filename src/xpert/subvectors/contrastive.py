@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from xpert.errors import SettingsError, SummarizerError
-from xpert.protocols import SubvectorContext, Writer
+from xpert.protocols import BatchWriter, SubvectorContext, Writer
 from xpert.types import AnswerPair, Array
 
 __all__ = ["ContrastiveSubvectors"]
@@ -29,7 +29,7 @@ class ContrastiveSubvectors:
 
     name = "contrastive"
 
-    def __init__(self, writer: Writer | None = None, *, n_prompts: int | None = None) -> None:
+    def __init__(self, writer: Writer | None = None, *, n_prompts: int | None = 24) -> None:
         if n_prompts is not None and n_prompts < 1:
             raise SettingsError(f"n_prompts: expected 1 or more, got {n_prompts}")
         self._writer, self._n_prompts = writer, n_prompts
@@ -49,16 +49,22 @@ class ContrastiveSubvectors:
             )
         prompts, answers = context.prompts[: self._n_prompts], context.base_answers[: self._n_prompts]
         where = _digest(context, prompts, answers)
-        for word in dict.fromkeys(words):
-            if (word, where) not in self._known:
-                texts = writer.write(word, prompts, seed=context.seed)
-                pairs = [
-                    AnswerPair(prompt=prompt, base=answer, other=text)
-                    for prompt, answer, text in zip(prompts, answers, texts, strict=True)
-                ]
-                mean = context.summarizer.summarize(pairs).embeddings.mean(axis=0, dtype=np.float64)
-                self._known[word, where] = (mean - context.null).astype(np.float32)
+        new = [word for word in dict.fromkeys(words) if (word, where) not in self._known]
+        for word, texts in zip(new, _written(writer, new, prompts, context.seed), strict=True):
+            pairs = [
+                AnswerPair(prompt=prompt, base=answer, other=text)
+                for prompt, answer, text in zip(prompts, answers, texts, strict=True)
+            ]
+            mean = context.summarizer.summarize(pairs).embeddings.mean(axis=0, dtype=np.float64)
+            self._known[word, where] = (mean - context.null).astype(np.float32)
         return np.stack([self._known[word, where] for word in words]) if words else np.zeros((0, len(context.null)), np.float32)
+
+
+def _written(writer: Writer, words: Sequence[str], prompts: Sequence[str], seed: int) -> Iterable[list[str]]:
+    """Per word its texts, all at once where the writer can."""
+    if isinstance(writer, BatchWriter) and words:
+        return writer.write_all(words, prompts, seed=seed)
+    return (writer.write(word, prompts, seed=seed) for word in words)
 
 
 def _digest(context: SubvectorContext, prompts: Sequence[str], answers: Sequence[str]) -> str:

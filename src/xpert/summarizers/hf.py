@@ -23,7 +23,7 @@ WRITE_TOP_P = 0.95
 
 
 class HFSummarizer:
-    """A summarization LLM; matches `xpert.protocols.Summarizer` and ``Writer``.
+    """A summarization LLM; matches `xpert.protocols.Summarizer` and ``BatchWriter``.
 
     A pair is put into the instruction; the hidden state at the last position, before the output layer, is its embedding, and
     the words that the model would say next are the candidates.
@@ -113,18 +113,24 @@ class HFSummarizer:
 
     def write(self, word: str, prompts: Sequence[str], *, seed: int = 0) -> list[str]:
         """One answer a prompt in the style that ``word`` names, sampled; an answer depends on seed, word and its prompt alone."""
-        texts = [self._instruction.write.format(word=word, prompt=prompt) for prompt in prompts]
-        return generate(
+        return self.write_all([word], prompts, seed=seed)[0]
+
+    def write_all(self, words: Sequence[str], prompts: Sequence[str], *, seed: int = 0) -> list[list[str]]:
+        """Per word what `write` gives for it; all words and prompts share the batches."""
+        asked = [(word, prompt) for word in words for prompt in prompts]
+        texts = [self._instruction.write.format(word=word, prompt=prompt) for word, prompt in asked]
+        answers = generate(
             self._loaded(),
             self._tokenizer,
             [render(self._tokenizer, text) for text in texts],
             max_new_tokens=self._instruction.max_new_tokens,
             temperature=WRITE_TEMPERATURE,
             top_p=WRITE_TOP_P,
-            seeds=[row_seed(seed, word, prompt) for prompt in prompts],
+            seeds=[row_seed(seed, word, prompt) for word, prompt in asked],
             batch_size=self._batch_size,
-            description=f"writing {word} texts",
+            description=f"writing {', '.join(words)} texts",
         )
+        return [answers[i : i + len(prompts)] for i in range(0, len(answers), len(prompts))]
 
     def meaning(self, words: Sequence[str]) -> Array:
         """``(W, D)`` hidden states of the question for a word's meaning, one forward pass a word: what prompt tuning starts from."""
