@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpert.errors import SettingsError, SummarizerError
 from xpert.protocols import SubvectorContext, TextEncoder
 from xpert.types import Array
 
 __all__ = ["CARRIERS", "DescribedSubvectors"]
+
+Float64: TypeAlias = NDArray[np.float64]
 
 CARRIERS = ("This answer is written in a {word} style.",)
 """Sentences that say of a text that it is in style ``{word}``."""
@@ -50,7 +54,7 @@ class DescribedSubvectors:
             raise SettingsError(f"carriers: expected sentences with {{word}} in each, got {list(carriers)}")
         self._listed = None if words is None else tuple(dict.fromkeys(words))
         self._n_texts, self._max_words, self._carriers = n_texts, max_words, tuple(carriers)
-        self._mean: dict[tuple[object, ...], tuple[dict[str, Array], Array]] = {}
+        self._mean: dict[tuple[object, ...], tuple[dict[str, Float64], Float64]] = {}
 
     def vectors(self, words: Sequence[str], context: SubvectorContext) -> Array:
         """``(W, D)`` sub-vectors, one row a word; words outside the list are relative to the list's mean too.
@@ -91,7 +95,7 @@ class DescribedSubvectors:
             return ("",)
         return tuple(" ".join(answer.split()[: self._max_words]) for answer in answers[: self._n_texts])
 
-    def _raw(self, words: Sequence[str], texts: Sequence[str], encoder: TextEncoder) -> Array:
+    def _raw(self, words: Sequence[str], texts: Sequence[str], encoder: TextEncoder) -> Float64:
         """``(W, D)`` float64 mean embeddings of the descriptions. ``enc(text)`` is the same for every word and falls out."""
         said = [
             f"{carrier.format(word=word)} {text}".strip()

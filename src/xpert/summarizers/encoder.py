@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -194,10 +194,15 @@ def _forward(model: Any, chunks: Sequence[Sequence[int]]) -> Array:
     """``(B, D)`` embeddings of token chunks."""
     import torch
 
-    padded: Mapping[str, Any] = model.tokenizer.pad({"input_ids": list(chunks)}, return_tensors="pt")
-    features = {key: value.to(model.device) for key, value in padded.items()}
+    width = max(map(len, chunks))
+    ids = torch.full((len(chunks), width), model.tokenizer.pad_token_id or 0, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, chunk in enumerate(chunks):
+        ids[row, : len(chunk)] = torch.tensor(chunk)
+        mask[row, : len(chunk)] = 1
     with torch.inference_mode():
-        return model(features)["sentence_embedding"].float().cpu().numpy()
+        out = model({"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)})
+    return out["sentence_embedding"].float().cpu().numpy()
 
 
 def _folder(reference: str) -> Path:

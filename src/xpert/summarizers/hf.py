@@ -88,8 +88,9 @@ class HFSummarizer:
 
     @property
     def defaults(self) -> SummarizerDefaults:
-        """The paper's thresholds, contrastive sub-vectors, null-centering."""
-        return SummarizerDefaults()
+        """Contrastive sub-vectors, null-centering; the paper's thresholds unless its folder brings others."""
+        own = self._instruction
+        return SummarizerDefaults(eps_orth=own.eps_orth, eps_dec=own.eps_dec, max_candidates=own.max_candidates)
 
     def summarize(self, pairs: Sequence[AnswerPair], *, n_candidates: int = 0) -> Summary:
         """Embed each pair; with ``n_candidates``, also the words that it would most likely say, best first.

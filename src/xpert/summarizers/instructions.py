@@ -48,6 +48,9 @@ class Instruction:
         answer_prefix: What the model's turn begins with, before the adjective.
         max_answer_tokens: Each of the two answers is cut to so many of the summarizer's tokens.
         max_new_tokens: Longest text that it writes.
+        eps_orth: The summarizer's own default of the largest ``|cos|`` between two sub-vectors.
+        eps_dec: Its own default of the residual at which a decomposition stops.
+        max_candidates: Its own default of how many candidate words are examined a model.
 
     Source: Wang et al. 2025 (arXiv 2504.13938), Figure 6 and section 4.3; the wording is ours.
     """
@@ -59,13 +62,21 @@ class Instruction:
     answer_prefix: str = ""
     max_answer_tokens: int = 256
     max_new_tokens: int = 192
+    eps_orth: float = 0.1
+    eps_dec: float = 0.2
+    max_candidates: int = 32
 
     def __post_init__(self) -> None:
         for part, needed in _NEEDED.items():
             _check_template(f"{self.name}: {part}", getattr(self, part), needed, _ALLOWED[part])
-        for part in ("max_answer_tokens", "max_new_tokens"):
+        for part in ("max_answer_tokens", "max_new_tokens", "max_candidates"):
             if getattr(self, part) < 1:
                 raise SettingsError(f"instruction {self.name}: {part}: expected 1 or more, got {getattr(self, part)}")
+        for part in ("eps_orth", "eps_dec"):
+            if not 0 < getattr(self, part) <= 1:
+                raise SettingsError(
+                    f"instruction {self.name}: {part}: expected above 0 and at most 1, got {getattr(self, part)}"
+                )
 
     @property
     def provenance(self) -> str:
@@ -109,7 +120,8 @@ def load_instruction(folder: str | Path) -> Instruction | None:
         raise SettingsError(f"{file}: expected JSON ({error}): write the file again") from None
     if not isinstance(values, dict):
         raise SettingsError(f"{file}: expected a JSON object, got {type(values).__name__}: write the file again")
-    types = {field.name: int if field.name.startswith("max_") else str for field in fields(Instruction)}
+    kinds = {"max": int, "eps": float}
+    types = {field.name: kinds.get(field.name.split("_")[0], str) for field in fields(Instruction)}
     for key, value in values.items():
         if key not in types:
             raise SettingsError(f"{file}: unknown key {key!r}: expected some of {', '.join(types)}")

@@ -1,0 +1,193 @@
+"""Recorded real text through the real encoder: which style is a user's, by which axes and which rule.
+
+    XPERT_REAL_TEXT=DATA python benchmarks/recorded_style_qa/run.py [--work out/recorded_style_qa] [--seeds 5]
+
+Reads the authors' published data (``DATA/style_qa``). Models are lines 1-500 of each style (recorded; base: ``default``), 50
+prompts; users are 50 of lines 501-1000 with the base's answers, twenty a style. Each text is encoded once and kept in the work
+folder. Writes ``result.json`` beside this file: shares of users whose style was chosen, over the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpert import Catalog, EncoderSummarizer, Example, Explainer, Selector
+from xpert.examples import load_examples
+from xpert.progress import say
+from xpert.tensors.files import write_text
+from xpert.types import Array
+
+HERE = Path(__file__).resolve().parent
+N_MODEL_LINES, N_USER_LINES, USERS_A_STYLE = 500, 50, 20
+AXES = ("all", "named+measured", "named")
+METRICS = ("direction", "embedding", "coordinates")
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "eps_orth=0.1": {"eps_orth": 0.1},
+    "eps_orth=0.2": {"eps_orth": 0.2},
+    "eps_orth=0.3": {"eps_orth": 0.3},
+    "eps_orth=0.5": {"eps_orth": 0.5},
+    "projection": {"coefficients": "projection"},
+    "order=residual": {"candidate_order": "residual"},
+    "no measured axes": {"measured_weight": 0.0},
+    "measured_weight=0.25": {"measured_weight": 0.25},
+    "measured_weight=1": {"measured_weight": 1.0},
+}
+
+
+class Remembering(EncoderSummarizer):
+    """The encoder ``minilm``; every text is encoded once, for all runs."""
+
+    def __init__(self, store: Path) -> None:
+        super().__init__("minilm")
+        self._store = store
+        self._known: dict[str, Array] = {}
+        if store.is_file():
+            with np.load(store, allow_pickle=False) as saved:
+                self._known = dict(zip(saved["keys"].tolist(), saved["rows"], strict=True))
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """As the encoder does; new texts are remembered on disk."""
+        keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
+        items = list(new.items())
+        for first in range(0, len(items), 256):
+            part = items[first : first + 256]
+            rows = super().encode([text for _, text in part])
+            self._known.update(zip((key for key, _ in part), rows, strict=True))
+            self._save()
+            if len(items) > 256:
+                say(f"encoded {first + len(part)} of {len(items)} texts")
+        return np.stack([self._known[key] for key in keys])
+
+    def _save(self) -> None:
+        temporary = self._store.with_name(f"tmp-{self._store.name}")
+        np.savez(temporary, keys=np.array(list(self._known)), rows=np.stack(list(self._known.values())))
+        os.replace(temporary, self._store)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A user's texts and the base's answers to the same prompts."""
+
+    style: str
+    examples: tuple[Example, ...]
+    base: tuple[Example, ...]
+
+
+def users(texts: Mapping[str, Sequence[Example]], seed: int) -> Iterator[User]:
+    rng = random.Random(f"users/{seed}")
+    for style in texts:
+        for _ in range(USERS_A_STYLE if style != "default" else 0):
+            lines = sorted(rng.sample(range(N_MODEL_LINES, len(texts[style])), N_USER_LINES))
+            yield User(
+                style=style,
+                examples=tuple(texts[style][i] for i in lines),
+                base=tuple(texts["default"][i] for i in lines),
+            )
+
+
+def accuracies(catalog: Catalog, encoder: Remembering, drawn: Sequence[User]) -> dict[str, float]:
+    """Share of users whose style was chosen, by axes and metric; and by the measured axes alone."""
+    selectors = {
+        f"{axes}, {metric}": Selector(catalog, encoder, axes=axes, metric=metric)
+        for axes in AXES
+        for metric in METRICS
+        if axes != "named+measured" or catalog.provenance.measured
+    }
+    right = dict.fromkeys(selectors, 0)
+    measured_right = 0
+    measured = catalog.basis.where(["measured"])
+    for user in drawn:
+        place = next(iter(selectors.values())).locate(user.examples, user.base)
+        for name, selector in selectors.items():
+            right[name] += selector.rank(place).best == user.style
+        if measured:
+            apart = np.linalg.norm(catalog.coordinates[:, measured] - place.values[measured], axis=1)
+            measured_right += catalog.names[int(apart.argmin())] == user.style
+    found = {name: count / len(drawn) for name, count in right.items()}
+    return {**found, **({"measured alone, coordinates": measured_right / len(drawn)} if measured else {})}
+
+
+def explained(
+    variant: Mapping[str, Any], encoder: Remembering, folder: Path, styles: Sequence[str], seed: int
+) -> Catalog:
+    explainer = Explainer(f"answers:{folder / 'default.jsonl'}", encoder, seed=seed, **variant)
+    return explainer.explain({style: f"answers:{folder / f'{style}.jsonl'}" for style in styles})
+
+
+def run(data: Path, work: Path, n_seeds: int) -> dict[str, Any]:
+    folder = work / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    texts: dict[str, list[Example]] = {}
+    for file in sorted((data / "style_qa").glob("*.jsonl")):
+        texts[file.stem] = load_examples(file)
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(folder / file.name, "".join(lines[:N_MODEL_LINES]))
+    styles = [style for style in texts if style != "default"]
+    encoder = Remembering(work / "encoded.npz")
+    results: dict[str, Any] = {}
+    words: dict[str, Any] = {}
+    for name, variant in VARIANTS.items():
+        rows: list[dict[str, float]] = []
+        for seed in range(n_seeds):
+            catalog = explained(variant, encoder, folder, styles, seed)
+            rows.append(
+                {
+                    "word axes": float(len(catalog.basis.where(["word"]))),
+                    "residual": float(np.mean([catalog[style].residual for style in styles])),
+                    **accuracies(catalog, encoder, list(users(texts, seed))),
+                }
+            )
+            if name == "default" and seed == 0:
+                words = {style: [[w, round(v, 2)] for w, v in catalog[style].words[:8]] for style in styles}
+        results[name] = {
+            key: {"mean": round(float(np.mean(column)), 4), "worst" if "," in key else "least": round(min(column), 4)}
+            for key in rows[0]
+            for column in [[row[key] for row in rows]]
+        }
+        say(f"{name}: {json.dumps(results[name])}")
+    return {
+        "models": styles,
+        "n_users": len(styles) * USERS_A_STYLE,
+        "seeds": n_seeds,
+        "results": results,
+        "words": words,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("out/recorded_style_qa"))
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    data = os.environ.get("XPERT_REAL_TEXT")
+    if not data or not (Path(data) / "style_qa").is_dir():
+        say("skipped: XPERT_REAL_TEXT names no folder with style_qa in it")
+        return 0
+    began = time.monotonic()
+    result = run(Path(data), options.work, options.seeds)
+    packages = ("numpy", "torch", "transformers", "sentence-transformers")
+    result["versions"] = {name: version(name) for name in packages}
+    result["machine"] = {"python": platform.python_version(), "processor": platform.machine(), "cores": os.cpu_count()}
+    result["seconds"] = round(time.monotonic() - began)
+    write_text(HERE / "result.json", json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
