@@ -115,9 +115,13 @@ class SubvectorBasis:
         return np.asarray(coordinates, np.float32) * np.linalg.norm(self.vectors, axis=1)
 
     def ranked(self, coordinates: Array) -> tuple[tuple[str, float], ...]:
-        """``(word, coefficient)`` over all axes, the largest contribution ``|z_i| || v_i ||`` first."""
-        order = np.argsort(-np.abs(self.contributions(coordinates)), kind="stable")
-        return tuple((self.axes[int(i)].word, float(coordinates[int(i)])) for i in order)
+        """``(word, coefficient)`` over all axes: the words, then the measured, then the unnamed ones, each kind with the largest
+        contribution ``|z_i| || v_i ||`` first.
+        """
+        kinds: tuple[AxisKind, ...] = ("word", "measured", "unnamed")
+        size = np.abs(self.contributions(coordinates))
+        order = sorted(range(len(self.axes)), key=lambda i: (kinds.index(self.axes[i].kind), -float(size[i]), i))
+        return tuple((self.axes[i].word, float(coordinates[i])) for i in order)
 
     def where(self, kinds: Sequence[AxisKind]) -> list[int]:
         """Positions of the axes of these kinds."""

@@ -141,7 +141,8 @@ class Explanation:
 
     Attributes:
         name: The model's name in the catalog.
-        words: ``(word, coefficient)`` over all axes, the largest contribution to the embedding first.
+        words: ``(word, coefficient)`` over all axes: words, then measured, then unnamed ones, the largest contribution to the
+            embedding first within each kind.
         residual: ``|| e - sum_i z_i v_i || / || e ||`` over the word axes: the left side of Eq. 3 divided by ``|| e ||``, where
             ``e`` is the summarizer's part of the embedding (words say nothing of measured quantities).
         named_share: Norm of the part that the word axes span of the whole embedding (measured quantities included), as a
@@ -193,7 +194,7 @@ class Selection:
         best: Name of the nearest model.
         matched: Whether it is near enough to be called a match (distance at most ``threshold``).
         ranking: ``(name, distance)``, nearest first.
-        words: The user's own text in words: ``(word, coefficient)``, the largest contribution first.
+        words: The user's own text in words: ``(word, coefficient)``, in the order of `Explanation.words`.
         coordinates: The user's place in the common basis.
         threshold: The distance up to which a model counts as a match.
         axes: Which axes were compared: ``all``, ``named`` or ``named+measured``.
