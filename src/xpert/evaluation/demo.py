@@ -41,7 +41,7 @@ class DemoSettings:
     generation: Generation | None = None
     trainer: TorchTrainer = field(
         default_factory=lambda: TorchTrainer(
-            max_steps=400, eval_every=2, lr=2e-3, batch_size=16, rank=8, alpha=16, target_modules="all-linear"
+            max_steps=400, eval_every=1, lr=7e-4, batch_size=8, rank=8, alpha=16, target_modules="all-linear"
         )
     )
 

@@ -69,7 +69,7 @@ def zoo_users(*, per_style: int = 2, n_texts: int = 50, seed: int = 0) -> list[D
     ]
 
 
-def zoo_trainee(*, n_training: int = 100, n_validation: int = 40, seed: int = 0) -> Trainee:
+def zoo_trainee(*, n_training: int = 40, n_validation: int = 40, seed: int = 0) -> Trainee:
     """One user of a style that the seed draws."""
     style = random.Random(f"trainee {seed}").choice(list(STYLES))
     texts = examples(STYLES[style], side="users", n=n_training + n_validation, seed=_TRAINEE + seed)
