@@ -41,13 +41,13 @@ PACKAGES = ("torch", "transformers", "sentence-transformers", "numpy")
 class Settings:
     """How models are trained and asked; the values are the reported ones."""
 
-    base_steps: int = 1200
-    style_steps: int = 240
+    base_steps: int = 800
+    style_steps: int = 120
     base_lr: float = 3e-3
-    style_lr: float = 1.5e-3
+    style_lr: float = 2e-3
     batch_size: int = 8
-    max_length: int = 384
-    max_new_tokens: int = 320
+    max_length: int = 256
+    max_new_tokens: int = 192
     temperature: float = 0.8
 
     def train(self, start: Path, data: Path, out: Path, *, steps: int, lr: float) -> tuple[str, ...]:
