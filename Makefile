@@ -11,6 +11,7 @@ CONSTRAIN ?=
 ifneq ($(wildcard ../shared/data),)
 export XPERT_REAL_TEXT ?= $(abspath ../shared/data)
 endif
+comma := ,
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export TOKENIZERS_PARALLELISM := false
 
@@ -25,7 +26,7 @@ $(BIN)/.demo: pyproject.toml
 $(BIN)/.dev: pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet -e '.$(if $(EXTRAS),[$(EXTRAS)])' --group dev $(if $(CONSTRAIN),'$(CONSTRAIN)')
+	$(PIP) install --quiet -e '.[$(if $(EXTRAS),$(EXTRAS)$(comma))dev]' $(if $(CONSTRAIN),'$(CONSTRAIN)')
 	$(PIP) install --quiet --no-deps -e tests/plugin
 	touch $@ $(BIN)/.demo
 
