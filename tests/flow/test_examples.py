@@ -18,7 +18,7 @@ import sys
 import nbclient, nbformat
 
 notebook = nbformat.read(sys.argv[1], as_version=4)
-nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=sys.argv[2])
+nbclient.NotebookClient(notebook, timeout=1200, kernel_name="python3").execute(cwd=sys.argv[2])
 nbformat.write(notebook, sys.argv[3])
 """
 
@@ -27,7 +27,7 @@ def _run(*arguments: str, cwd: Path) -> str:
     paths = [str(Path(xpert.__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     done = subprocess.run(
-        [sys.executable, *arguments], check=False, capture_output=True, text=True, cwd=cwd, env=environment, timeout=400
+        [sys.executable, *arguments], check=False, capture_output=True, text=True, cwd=cwd, env=environment, timeout=1500
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
