@@ -36,9 +36,13 @@ def main() -> None:
     parser.add_argument("step", choices=["tokenizer", "base", "summarizer", "pool"])
     parser.add_argument("--out", type=Path, help="folder of the result")
     parser.add_argument("--size", choices=list(SIZES), default="medium")
-    parser.add_argument("--similarity", type=int, default=100, help="share of styled text in a model's training set, in percent")
+    parser.add_argument(
+        "--similarity", type=int, default=100, help="share of styled text in a model's training set, in percent"
+    )
     parser.add_argument("--per-style", type=int, default=1, help="models a style, each trained on other questions")
-    parser.add_argument("--shard", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="train every N-th model from I on")
+    parser.add_argument(
+        "--shard", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="train every N-th model from I on"
+    )
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -54,7 +58,11 @@ def main() -> None:
     else:
         from xpert.zoo.making.pools import PoolSettings, make_pool
 
-        shipped = WEIGHTS if (args.similarity, args.per_style) == (100, 1) else OUT / f"pool-{args.similarity}-{args.per_style}"
+        shipped = (
+            WEIGHTS
+            if (args.similarity, args.per_style) == (100, 1)
+            else OUT / f"pool-{args.similarity}-{args.per_style}"
+        )
         settings = PoolSettings(similarity=args.similarity / 100, per_style=args.per_style)
         print(json.dumps(make_pool("zoo:base", args.out or shipped, settings, shard=tuple(args.shard))))
 

@@ -27,7 +27,13 @@ def _run(*arguments: str, cwd: Path) -> str:
     paths = [str(Path(xpert.__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     done = subprocess.run(
-        [sys.executable, *arguments], check=False, capture_output=True, text=True, cwd=cwd, env=environment, timeout=1500
+        [sys.executable, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=1500,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -57,7 +57,11 @@ class ContrastiveSubvectors:
             ]
             mean = context.summarizer.summarize(pairs).embeddings.mean(axis=0, dtype=np.float64)
             self._known[word, where] = (mean - context.null).astype(np.float32)
-        return np.stack([self._known[word, where] for word in words]) if words else np.zeros((0, len(context.null)), np.float32)
+        return (
+            np.stack([self._known[word, where] for word in words])
+            if words
+            else np.zeros((0, len(context.null)), np.float32)
+        )
 
 
 def _written(writer: Writer, words: Sequence[str], prompts: Sequence[str], seed: int) -> Iterable[list[str]]:

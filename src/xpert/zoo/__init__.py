@@ -36,5 +36,7 @@ def path(name: str) -> Path:
     """
     folder = WEIGHTS / name
     if name not in names():
-        raise ReferenceNotFoundError(f"unknown zoo model {name!r}: expected one of {', '.join(names())} (see `xpert zoo`)")
+        raise ReferenceNotFoundError(
+            f"unknown zoo model {name!r}: expected one of {', '.join(names())} (see `xpert zoo`)"
+        )
     return folder

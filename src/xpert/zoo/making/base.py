@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class BaseSettings:
     intermediate_size: int = 512
     batch_size: int = 32
     seed: int = 0
-    loop: LoopSettings = LoopSettings(steps=1800, lr=3e-3)
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=1800, lr=3e-3))
 
 
 def new_llama(tokenizer: Any, *, hidden_size: int, layers: int, intermediate_size: int, seed: int) -> Any:
@@ -40,6 +40,11 @@ def new_llama(tokenizer: Any, *, hidden_size: int, layers: int, intermediate_siz
 
     torch.manual_seed(seed)
     heads = hidden_size // 32
+    ids: dict[str, Any] = {
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
@@ -50,9 +55,7 @@ def new_llama(tokenizer: Any, *, hidden_size: int, layers: int, intermediate_siz
             num_key_value_heads=heads,
             max_position_embeddings=1024,
             tie_word_embeddings=True,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            **ids,
         )
     )
 

@@ -86,7 +86,9 @@ def make_pool(base: str, out: Path, settings: PoolSettings, *, shard: tuple[int,
         _slim(work)
         work.rename(out / name)
         losses[name] = round(report.last_loss, 4)
-        say(f"{name}: {report.steps} steps, loss {report.first_loss:.3f} -> {report.last_loss:.3f}, {report.seconds:.0f} s")
+        say(
+            f"{name}: {report.steps} steps, loss {report.first_loss:.3f} -> {report.last_loss:.3f}, {report.seconds:.0f} s"
+        )
     return losses
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,8 @@ class SummarizerSettings:
     closing_word_dropout: float = 0.12
     said: float = 0.25
     seed: int = 0
-    loop: LoopSettings = LoopSettings(steps=3600, lr=2.5e-3, warmup=200)
-    closing: LoopSettings = LoopSettings(steps=1000, lr=1.5e-3, warmup=50)
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=3600, lr=2.5e-3, warmup=200))
+    closing: LoopSettings = field(default_factory=lambda: LoopSettings(steps=1000, lr=1.5e-3, warmup=50))
     pairs_of_properties: float = 0.4
 
 
@@ -154,7 +154,7 @@ class Lessons:
         self._questions: Sequence[Question] = side_questions("models")
         self._combined = [style for name, style in STYLES.items() if name not in HELD_OUT]
         self._double = _doubles()
-        self._single = [_single(p) for p in PROPERTIES if _single(p) is not None]
+        self._single = [(_single(p), p) for p in PROPERTIES]
         self._property_of = {word: p for p, words in PROPERTIES.items() for word in words}
         self._adjectives = list(self._property_of)
         first = [tokenizer.encode(word, add_special_tokens=False)[0] for word in self._adjectives]
@@ -192,7 +192,9 @@ class Lessons:
         rows: list[tuple[list[int], int]] = []
         for batch in (self.naming(rng, n=4), self.meaning(rng)):
             drawn = torch.multinomial(batch.targets, 1, generator=torch.Generator().manual_seed(rng.randrange(1 << 30)))
-            for ids, length, answer in zip(batch.text.ids.tolist(), batch.text.lengths.tolist(), drawn[:, 0], strict=True):
+            for ids, length, answer in zip(
+                batch.text.ids.tolist(), batch.text.lengths.tolist(), drawn[:, 0], strict=True
+            ):
                 row = [*ids[:length], int(self.adjective_ids[answer]), self._tokenizer.eos_token_id]
                 rows.append((row, length + 1))
         return pad_right(rows, self._tokenizer.pad_token_id)
@@ -276,12 +278,12 @@ def _doubles() -> list[Style]:
     ]
 
 
-def _single(prop: str) -> tuple[Style, str] | None:
+def _single(prop: str) -> Style:
     """The style that has one property alone."""
     if prop in ("elementary", "expert"):
-        return Style(expertise=prop, informativeness=None, tone=None), prop
+        return Style(expertise=prop, informativeness=None, tone=None)
     if prop in ("concise", "informative"):
-        return Style(expertise=None, informativeness=prop, tone=None), prop
+        return Style(expertise=None, informativeness=prop, tone=None)
     if prop in ("formal", "informal"):
-        return GRADED["formality-4" if prop == "formal" else "formality-1"], prop
-    return Style(expertise=None, informativeness=None, tone=prop), prop
+        return GRADED["formality-4" if prop == "formal" else "formality-1"]
+    return Style(expertise=None, informativeness=None, tone=prop)
