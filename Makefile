@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 # The CPU build of torch is enough for demo and tests; it is installed first, so that nothing pulls a CUDA build.
 TORCH ?= torch==2.13.0
 EXTRAS ?= all
-# Extra requirements of an environment, e.g. CONSTRAIN='transformers>=5'.
-CONSTRAIN ?=
+# Extra requirements of an environment, e.g. CONSTRAIN='transformers>=5'. optimum-onnx needs these with all extras; said at
+# once, pip has not to find out by trying.
+CONSTRAIN ?= $(if $(filter all,$(EXTRAS)),transformers<4.58 huggingface_hub<1)
 # The authors' published data, where it is at hand: real-text tests and benchmarks skip without it.
 ifneq ($(wildcard ../shared/data),)
 export XPERT_REAL_TEXT ?= $(abspath ../shared/data)
@@ -26,7 +27,7 @@ $(BIN)/.demo: pyproject.toml
 $(BIN)/.dev: pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet -e '.[$(if $(EXTRAS),$(EXTRAS)$(comma))dev]' $(if $(CONSTRAIN),'$(CONSTRAIN)')
+	$(PIP) install --quiet -e '.[$(if $(EXTRAS),$(EXTRAS)$(comma))dev]' $(foreach requirement,$(CONSTRAIN),'$(requirement)')
 	$(PIP) install --quiet --no-deps -e tests/plugin
 	touch $@ $(BIN)/.demo
 
