@@ -125,7 +125,11 @@ def test_a_catalog_is_a_mapping_of_explanations() -> None:
     words = dict(catalog["poet"].words)
     assert words == pytest.approx(dict(zip(catalog.basis.words, catalog.coordinates[1].tolist(), strict=True)))
     lengths = np.abs(catalog.coordinates[1]) * np.linalg.norm(catalog.basis.vectors, axis=1)
-    assert catalog["poet"].words[0][0] == catalog.basis.words[int(lengths.argmax())]
+    kinds = {axis.word: ("word", "measured", "unnamed").index(axis.kind) for axis in catalog.basis.axes}
+    length_of = dict(zip(catalog.basis.words, lengths.tolist(), strict=True))
+    shown = [(kinds[word], -length_of[word]) for word, _ in catalog["poet"].words]
+    assert shown == sorted(shown)
+    assert len({kind for kind, _ in shown}) > 1
     with pytest.raises(ReferenceNotFoundError, match="no model 'x' in the catalog: it has tutor, poet"):
         _ = catalog["x"]
 
