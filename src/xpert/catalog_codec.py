@@ -42,7 +42,7 @@ def from_json(data: bytes, where: str) -> Any:
     """
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CatalogCorruptError(f"{where}: not JSON ({error}): fetch the file again") from None
 
 

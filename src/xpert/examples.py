@@ -159,6 +159,10 @@ def _parse(line: str, where: str) -> Any:
         raise DataError(
             f"{where}: not JSON ({error.msg} at column {error.colno}): expected one JSON value a line"
         ) from None
+    except (ValueError, RecursionError):
+        raise DataError(
+            f"{where}: not read as JSON (a number too long, or brackets nested too deep): expected one JSON value a line"
+        ) from None
 
 
 def _examples_of(row: Mapping[str, Any], where: str) -> list[Example]:

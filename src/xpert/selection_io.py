@@ -99,6 +99,8 @@ def load_selection(path: str | Path) -> Selection:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected UTF-8 text ({error.reason} at byte {error.start})") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected JSON, as xpert select --json prints it ({error})") from error
     return selection_from_json(values, str(path))
 
 

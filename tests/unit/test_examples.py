@@ -81,6 +81,8 @@ GOOD = {"prompt": "p", "response": "r"}
     [
         ('{"prompt": "p", ', r"line 2: not JSON \(.* at column \d+\): expected one JSON value a line"),
         ("[1]", "line 2: expected a JSON object, it is a list"),
+        ("[" * 100_000, "line 2: not read as JSON"),
+        ('{"text": ' + "1" * 5_000 + "}", "line 2: (not read as JSON|expected 'text' to be a text)"),
         ({"prompt": "p"}, r"line 2: 'response' is missing: expected \{\"prompt\", \"response\"\}"),
         ({"response": "r"}, "line 2: 'prompt' is missing beside 'response'"),
         ({"content": "r"}, "line 2: no known field: expected"),
