@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The CPU build of torch is enough for demo and tests; it is installed first, so that nothing pulls a CUDA build.
+# torch is installed first, so that nothing pulls another build. The CPU build is enough for demo and tests: pip takes it where
+# its index has it, e.g. with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu; PyPI's own for Linux brings CUDA along.
 TORCH ?= torch==2.13.0
 EXTRAS ?= all
 # Extra requirements of an environment, e.g. CONSTRAIN='transformers>=5'. optimum-onnx needs these with all extras; said at
