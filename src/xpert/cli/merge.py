@@ -16,7 +16,9 @@ __all__ = ["merge"]
 def merge(
     catalog: CatalogOption,
     selection: Annotated[Path, typer.Option(metavar="FILE", help="What xpert select --json has printed.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the merged model: new or empty.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder of the result: new, empty, or an earlier merge's.")
+    ],
     max_models: Annotated[int, typer.Option(min=1, help="How many models may be merged at most.")] = 3,
 ) -> Outcome:
     """Merge the models that come nearest to the user together, each with its weight, into one start model."""

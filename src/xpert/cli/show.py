@@ -45,7 +45,8 @@ def _all(catalog: Catalog) -> list[RenderableType]:
     return [
         f"{len(catalog)} models of {header.base}, explained by {header.summarizer} on {header.n_prompts} prompts.",
         explanation_table(catalog),
-        "Shares are of the embedding's length: what words, then measured quantities, then unnamed directions span of it.",
+        "Shares are of the embedding's length: what words, then measured quantities, then unnamed directions span of it "
+        "(at right angles, so it is their squares that add up to at most 100%).",
     ]
 
 
@@ -56,6 +57,7 @@ def _one(catalog: Catalog, name: str) -> list[RenderableType]:
     facts = f"{card.kind} model {card.reference}, {card.bytes:,} bytes, licence {card.licence or 'not stated'}"
     shares = (
         f"named {explanation.named_share:.0%}, measured {explanation.measured_share:.0%}, "
-        f"unnamed {explanation.unnamed_share:.0%}, residual {explanation.residual:.2f}"
+        f"unnamed {explanation.unnamed_share:.0%} of the embedding's length (the squares add up to at most 100%), "
+        f"residual {explanation.residual:.2f} by words"
     )
     return [f"{name}: {facts}.", f"{shares}.", table(["axis", "kind", "#coefficient"], rows)]

@@ -89,11 +89,15 @@ def _outcome(report: TrainingReport) -> Outcome:
         "energy_j": report.energy_j,
         "out": str(report.out),
     }
+    if report.eval_losses:
+        losses = f"validation loss {report.eval_losses[0][1]:.3f} -> {report.eval_losses[-1][1]:.3f}"
+    else:  # of single batches, so it goes up and down
+        losses = f"training loss of the first batch {report.first_loss:.3f}, of the last {report.last_loss:.3f}"
     return Outcome(
         document=document,
         view=lambda: [
-            f"{report.steps} steps in {report.seconds:.1f} s (stopped by {report.stopped_by}): training loss "
-            f"{report.first_loss:.3f} -> {report.last_loss:.3f}, {report.trainable_parameters:,} parameters trained.",
+            f"{report.steps} steps in {report.seconds:.1f} s (stopped by {report.stopped_by}): {losses}, "
+            f"{report.trainable_parameters:,} parameters trained.",
             f"Your model is in {report.out}.",
         ],
     )
