@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,7 @@ def run_jobs(jobs: Sequence[Job], work: Path, *, at_once: int) -> dict[str, dict
     """Run jobs that do not need each other, ``at_once`` side by side, each on its share of the processor's cores.
 
     Returns:
-        Per job, ``seconds`` of wall clock and its ``output``.
+        Per job, ``seconds`` of wall clock, when it ``ended`` (seconds since the epoch), and its ``output``.
 
     Raises:
         xpert.errors.XpertError: A job failed; the others of its kind are finished first.
@@ -59,7 +59,14 @@ def run_jobs(jobs: Sequence[Job], work: Path, *, at_once: int) -> dict[str, dict
     (work / "jobs").mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(at_once) as pool:
         results = list(pool.map(lambda job: _run(job, work / "jobs", threads), jobs))
-    return {job.name: result for job, result in zip(jobs, results, strict=True)}
+    ended = [(work / "jobs" / f"{job.name}.json").stat().st_mtime for job in jobs]
+    return {job.name: {**result, "ended": end} for job, result, end in zip(jobs, results, ended, strict=True)}
+
+
+def wall_clock(results: Mapping[str, Mapping[str, Any]]) -> float:
+    """Seconds from the first start to the last end of jobs of one stage, whenever it was that they ran."""
+    begun = min(result["ended"] - result["seconds"] for result in results.values())
+    return max(result["ended"] for result in results.values()) - begun
 
 
 def _run(job: Job, folder: Path, threads: int) -> dict[str, Any]:

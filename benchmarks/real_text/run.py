@@ -15,14 +15,13 @@ import os
 import platform
 import random
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jobs import XPERT, Job, run_jobs
+from jobs import XPERT, Job, run_jobs, wall_clock
 from start import HELD_OUT_FROM
 from users import styles
 
@@ -214,17 +213,19 @@ def main() -> int:
     given = parser.parse_args()
     settings = Settings(base_steps=30, style_steps=10, max_length=128, max_new_tokens=32) if given.quick else Settings()
     work = given.work.resolve() / ("quick" if given.quick else "full")
-    begun = time.perf_counter()
+    seconds = 0.0
     try:
         data = real_text().resolve()
         write_slices(data, work)
         results: dict[str, dict[str, Any]] = {}
         for stage in plan(data, work, settings):
-            results |= run_jobs(stage, work, at_once=min(len(stage), os.cpu_count() or 1))
+            done = run_jobs(stage, work, at_once=min(len(stage), os.cpu_count() or 1))
+            results |= done
+            seconds += wall_clock(done)
     except XpertError as error:
         say(f"error: {error}")
         return 2
-    told = report(results, work, settings, time.perf_counter() - begun)
+    told = report(results, work, settings, seconds)
     text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
     write_text((work if given.quick else HERE) / "result.json", text)
     print(json.dumps({name: value["selection"] for name, value in told["summarizers"].items()}, indent=1))
