@@ -43,6 +43,7 @@ def pairs_of(style: str, n: int, seed: int) -> list[AnswerPair]:
 def summarizer_report(draws: int, n_pairs: int) -> dict[str, object]:
     summarizer = load_summarizer("zoo:summarizer")
     found: dict[str, dict[str, float]] = {}
+    words_of: dict[str, list[str]] = {}
     for style in STYLES:
         wanted = properties_of(STYLES[style])
         hits = dict.fromkeys(wanted, 0)
@@ -52,15 +53,21 @@ def summarizer_report(draws: int, n_pairs: int) -> dict[str, object]:
             words = [c.word for c in top]
             for name in wanted:
                 hits[name] += name in {PROPERTY_OF.get(word) for word in words}
-        found[style] = {**{name: n / draws for name, n in hits.items()}, "words": words}  # type: ignore[dict-item]
+        found[style] = {name: n / draws for name, n in hits.items()}
+        words_of[style] = words
     summarizer.close()
 
     def mean(names: tuple[str, ...]) -> float:
-        shares = [v for style in names for k, v in found[style].items() if k != "words"]
+        shares = [share for style in names for share in found[style].values()]
         return sum(shares) / len(shares)
 
     seen = tuple(style for style in STYLES if style not in HELD_OUT)
-    return {"named_in_top_three_held_out": mean(HELD_OUT), "named_in_top_three_seen": mean(seen), "styles": found}
+    return {
+        "named_in_top_three_held_out": mean(HELD_OUT),
+        "named_in_top_three_seen": mean(seen),
+        "styles": found,
+        "words": words_of,
+    }
 
 
 def main() -> None:
