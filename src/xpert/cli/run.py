@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     state = State()
     try:
-        with _quiet():
+        with _quiet(), _ended_like_interrupted():
             outcome = build().main(
                 args=list(sys.argv[1:] if arguments is None else arguments) or ["--help"],
                 prog_name="xpert",
@@ -105,3 +107,20 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             logging.disable(level)
+
+
+@contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM unwind the work as Ctrl-C does, so that temporary folders go; Python alone would just stop."""
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

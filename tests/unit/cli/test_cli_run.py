@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,3 +138,20 @@ def test_settings_of_warnings_and_logging_are_restored(run_with: Any) -> None:
     before = (list(warnings.filters), run.logging.root.manager.disable)
     run_with(lambda: 1)
     assert (list(warnings.filters), run.logging.root.manager.disable) == before
+
+
+def test_sigterm_unwinds_like_an_interrupt(run_with: Any, capsys: Any, tmp_path: Path) -> None:
+    from xpert.tensors.files import atomic_folder
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work() -> None:
+        with atomic_folder(tmp_path / "out") as folder:
+            (folder / "half.txt").write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+            (folder / "whole.txt").write_text("whole")
+
+    assert run_with(work) == 130
+    assert len(lines(capsys.readouterr().err)) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == before
