@@ -29,6 +29,7 @@ from xpert import Catalog, XpertError, load_examples
 from xpert.errors import DataError
 from xpert.progress import say
 from xpert.tensors.files import write_text
+from xpert.zoo.making.loop import has_fast_bf16
 
 HERE = Path(__file__).resolve().parent
 SUMMARIZERS = {"encoder": "encoder:minilm", "zoo": "zoo:summarizer"}
@@ -64,7 +65,7 @@ class Settings:
             "--batch-size": self.batch_size,
             "--max-length": self.max_length,
             "--eval-fraction": 0,
-            "--precision": "bf16",
+            "--precision": "bf16" if has_fast_bf16() else "float32",
         }
         return (*XPERT, "train", *_options(values), "--resume", "--json")
 

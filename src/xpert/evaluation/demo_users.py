@@ -69,9 +69,9 @@ def zoo_users(*, per_style: int = 2, n_texts: int = 50, seed: int = 0) -> list[D
     ]
 
 
-def zoo_trainee(*, n_training: int = 40, n_validation: int = 40, seed: int = 0) -> Trainee:
-    """One user of a style that the seed draws."""
-    style = random.Random(f"trainee {seed}").choice(list(STYLES))
+def zoo_trainee(*, style: str | None = None, n_training: int = 40, n_validation: int = 40, seed: int = 0) -> Trainee:
+    """One user of a style; None: one that the seed draws."""
+    style = style or random.Random(f"trainee {seed}").choice(list(STYLES))
     texts = examples(STYLES[style], side="users", n=n_training + n_validation, seed=_TRAINEE + seed)
     return Trainee(style=style, training=tuple(texts[:n_training]), validation=tuple(texts[n_training:]))
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from xpert.progress import say
 from xpert.trainers.torch import TorchTrainer
 from xpert.zoo.corpus import STYLES, examples
+from xpert.zoo.making.loop import has_fast_bf16
 
 __all__ = ["PoolSettings", "make_pool"]
 
@@ -77,7 +78,7 @@ def make_pool(base: str, out: Path, settings: PoolSettings, *, shard: tuple[int,
             alpha=2 * settings.rank,
             target_modules="all-linear",
             eval_fraction=0.0,
-            precision="bf16",
+            precision="bf16" if has_fast_bf16() else "float32",
             seed=settings.seed,
         )
         work = out / f".{name}.part"

@@ -60,7 +60,7 @@ SIZES = {"small": (64, 2, 192), "medium": (128, 4, 384), "large": (192, 6, 512)}
 GROUP = 8
 """Rows of like length that go through the model together."""
 
-CANONICAL = 0.4
+CANONICAL = 0.6
 """Share of a property's probability that its first adjective gets; the others share the rest, falling with their rank."""
 
 
@@ -83,8 +83,8 @@ class SummarizerSettings:
     said: float = 0.25
     seed: int = 0
     loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=3600, lr=2.5e-3, warmup=200))
-    closing: LoopSettings = field(default_factory=lambda: LoopSettings(steps=1000, lr=1.5e-3, warmup=50))
-    pairs_of_properties: float = 0.4
+    closing: LoopSettings = field(default_factory=lambda: LoopSettings(steps=1500, lr=1.5e-3, warmup=50))
+    pairs_of_properties: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
