@@ -123,7 +123,7 @@ def main() -> int:
     parser.add_argument(
         "--first-seed", type=int, default=0, help="0 for what is reported, 1000 and up to choose settings by"
     )
-    parser.add_argument("--users", type=int, default=4, help="users a style in each draw")
+    parser.add_argument("--users", type=int, default=3, help="users a style in each draw")
     parser.add_argument("--similarities", type=int, nargs="+", default=list(SIMILARITIES))
     parser.add_argument("--work", type=Path, default=Path("out/similarity"))
     options = parser.parse_args()
