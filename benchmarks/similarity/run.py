@@ -16,7 +16,6 @@ import os
 import platform
 import statistics
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -27,10 +26,11 @@ sys.path.insert(0, str(HERE.parent))
 
 from common.remembering import measure_once, remembering  # noqa: E402
 from protocol import AXES, CONDITIONS, Cell, explained, right_choices  # noqa: E402
-from sources import Source, StyleQA, ZooAnswers  # noqa: E402
+from sources import Source, StyleQA, ZooAnswers, fingerprint  # noqa: E402
 
 from xpert.progress import say  # noqa: E402
 from xpert.protocols import SubvectorSource, Summarizer  # noqa: E402
+from xpert.references import describe  # noqa: E402
 from xpert.registry import SUBVECTORS  # noqa: E402
 from xpert.tensors.files import write_text  # noqa: E402
 
@@ -91,11 +91,19 @@ def largest_change(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str
     }
 
 
+def summarizer_name(summarizer: str) -> str:
+    """A file name that changes with the weights of an LLM; an encoder is told by its name."""
+    scheme, _, target = summarizer.partition(":")
+    weights = "" if scheme == "encoder" else f"-{describe(target if scheme == 'hf' else summarizer).sha256[:8]}"
+    return f"{summarizer.replace(':', '-').replace('/', '-')}{weights}"
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    source: Source = (
-        StyleQA(options.data) if options.source == "style_qa" else ZooAnswers(options.work.parent / "zoo-answers")
-    )
-    summarizer = remembering(options.summarizer, options.work.parent / f"{options.work.name}.npz")
+    style_qa = options.source == "style_qa"
+    source: Source = StyleQA(options.data) if style_qa else ZooAnswers(options.work / "zoo-answers")
+    name = summarizer_name(options.summarizer)
+    summarizer = remembering(options.summarizer, options.work / f"{name}.npz")
+    options.work = options.work / f"{options.source}-{fingerprint(source)}-{name}"
     measure_once()
     seeds = range(options.first_seed, options.first_seed + options.draws)
     try:
@@ -132,14 +140,11 @@ def main() -> int:
         say("skipped: XPERT_REAL_TEXT names no folder with style_qa in it")
         return 0
     name = f"{options.source}, {options.summarizer}"
-    options.work = options.work / name.replace(", ", "-").replace(":", "-").replace("/", "-")
     options.work.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
     result = run(options)
     say(json.dumps(result["percent_right"]["50 pairs"]))
     if options.first_seed == 0:
         packages = ("numpy", "torch", "transformers")
-        result["seconds_this_run"] = round(time.monotonic() - began)
         result["versions"] = {"python": platform.python_version(), **{name: version(name) for name in packages}}
         file = HERE / "result.json"
         before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,14 @@ from typing import Protocol
 from xpert.examples import load_answers
 from xpert.modalities.text import TextModality
 from xpert.progress import say
+from xpert.protocols import Prober
+from xpert.references import describe
 from xpert.tensors.files import write_text
 from xpert.types import Example, Generation
 from xpert.zoo import adapter_names
 from xpert.zoo.corpus import STYLES, examples, side_questions
 
-__all__ = ["Draw", "Source", "StyleQA", "User", "ZooAnswers"]
+__all__ = ["Draw", "Source", "StyleQA", "User", "ZooAnswers", "fingerprint"]
 
 N_PAIRS = 50
 N_ZOO_PROMPTS = 200
@@ -86,14 +89,10 @@ class ZooAnswers:
         self._asked = [q.text for q in random.Random(0).sample(side_questions("models"), N_ZOO_PROMPTS)]
         everyone = list(dict.fromkeys([*self._asked, *(q.text for q in side_questions("users"))]))
         with TextModality().open("zoo:base") as prober:
-            told = {"base": _kept(work / "base.json", lambda: prober.answer(None, everyone, Generation()), everyone)}
+            told = {"base": _kept(work, prober, "base", everyone)}
             for style in self.styles:
                 say(f"zoo: answers of {style}")
-                told[style] = _kept(
-                    work / f"{style}.json",
-                    lambda name=style: prober.answer(f"zoo:{name}", self._asked, Generation()),
-                    self._asked,
-                )
+                told[style] = _kept(work, prober, style, self._asked)
         self.base: Mapping[str, str] = told.pop("base")
         self.answers: Mapping[str, Mapping[str, str]] = told
 
@@ -108,8 +107,17 @@ class ZooAnswers:
         return Draw(prompts=asked, users=tuple(users))
 
 
-def _kept(file: Path, answer, prompts: Sequence[str]) -> Mapping[str, str]:
+def fingerprint(source: Source) -> str:
+    """Eight letters that change with any answer of a source."""
+    return hashlib.sha256(json.dumps([source.base, source.answers]).encode()).hexdigest()[:8]
+
+
+def _kept(work: Path, prober: Prober, name: str, prompts: Sequence[str]) -> Mapping[str, str]:
+    """A zoo model's answers, asked for once; other weights are another file."""
+    weights = "-".join(describe(f"zoo:{part}").sha256[:8] for part in ("base", name))
+    file = work / f"{name}-{weights}.json"
     if not file.is_file():
+        told = prober.answer(None if name == "base" else f"zoo:{name}", prompts, Generation())
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(dict(zip(prompts, answer(), strict=True))) + "\n")
+        write_text(file, json.dumps(dict(zip(prompts, told, strict=True))) + "\n")
     return json.loads(file.read_text(encoding="utf-8"))
