@@ -19,56 +19,86 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 
-Repeated: TypeAlias = list[str] | None
+BaseOption: TypeAlias = Annotated[
+    str | None, typer.Option("--base", metavar="REF", help="The base model that all models were made from.")
+]
+SummarizerOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--summarizer", metavar="REF", help="Who names the differences: hf:REF, encoder:REF or zoo:summarizer."
+    ),
+]
+OutOption: TypeAlias = Annotated[
+    Path, typer.Option("--out", metavar="CATALOG", help="The folder of the catalog: new, empty, or an older one.")
+]
+ModelOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--model", metavar="NAME=REF", help="A model to explain. Repeat it for each model.")
+]
+ModelsFromOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--models-from", metavar="DIR", help="A folder: each model and each .jsonl of answers in it is explained."
+    ),
+]
+OldOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--catalog", metavar="OLD", help="A catalog to grow: its options and base answers hold; --out may be the same."
+    ),
+]
+RemoveOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--remove", metavar="NAME", help="A model of --catalog that goes. Repeatable.")
+]
+PromptsOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--prompts", metavar="FILE", help='The probe prompts: one a line, or JSON Lines with "prompt".'),
+]
+CountOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--n-prompts", min=1, help="How many prompts are drawn: 50, or all where a file is given."),
+]
+SubvectorsOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--subvectors", metavar="KIND", help="How words become sub-vectors: contrastive or described."),
+]
+OrthOption: TypeAlias = Annotated[
+    float | None, typer.Option("--eps-orth", help="The largest |cosine| between two word axes.")
+]
+DecOption: TypeAlias = Annotated[
+    float | None, typer.Option("--eps-dec", help="The residual at which a model is explained.")
+]
+CenteringOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--centering", metavar="null|none", help="Whether the null embedding is subtracted."),
+]
+LengthOption: TypeAlias = Annotated[
+    int | None, typer.Option("--max-new-tokens", help="The longest answer to a prompt: 128 tokens.")
+]
+TemperatureOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--temperature", help="0, the default: greedy answers; above 0: sampled with the seed."),
+]
+SeedOption: TypeAlias = Annotated[int | None, typer.Option("--seed", help="The seed of everything that is drawn: 0.")]
 
 
 def explain(
     *,
-    out: Annotated[
-        Path, typer.Option(metavar="CATALOG", help="The folder of the catalog: new, empty, or an older one.")
-    ],
-    base: Annotated[
-        str | None, typer.Option(metavar="REF", help="The base model that all models were made from.")
-    ] = None,
-    summarizer: Annotated[
-        str | None,
-        typer.Option(metavar="REF", help="Who names the differences: hf:REF, encoder:REF or zoo:summarizer."),
-    ] = None,
-    model: Annotated[
-        Repeated, typer.Option(metavar="NAME=REF", help="A model to explain. Repeat it for each model.")
-    ] = None,
-    models_from: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="A folder: each model and each .jsonl of answers in it is explained."),
-    ] = None,
-    catalog: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="OLD", help="A catalog to grow: its options and base answers hold; --out may be the same."
-        ),
-    ] = None,
-    remove: Annotated[
-        Repeated, typer.Option(metavar="NAME", help="A model of --catalog that goes. Repeatable.")
-    ] = None,
-    prompts: Annotated[
-        Path | None, typer.Option(metavar="FILE", help='The probe prompts: one a line, or JSON Lines with "prompt".')
-    ] = None,
-    n_prompts: Annotated[
-        int | None, typer.Option(min=1, help="How many prompts are drawn: 50, or all where a file is given.")
-    ] = None,
-    subvectors: Annotated[
-        str | None, typer.Option(metavar="KIND", help="How words become sub-vectors: contrastive or described.")
-    ] = None,
-    eps_orth: Annotated[float | None, typer.Option(help="The largest |cosine| between two word axes.")] = None,
-    eps_dec: Annotated[float | None, typer.Option(help="The residual at which a model is explained.")] = None,
-    centering: Annotated[
-        str | None, typer.Option(metavar="null|none", help="Whether the null embedding is subtracted.")
-    ] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="The longest answer to a prompt: 128 tokens.")] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="0, the default: greedy answers; above 0: sampled with the seed.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="The seed of everything that is drawn: 0.")] = None,
+    out: OutOption,
+    base: BaseOption = None,
+    summarizer: SummarizerOption = None,
+    model: ModelOption = None,
+    models_from: ModelsFromOption = None,
+    catalog: OldOption = None,
+    remove: RemoveOption = None,
+    prompts: PromptsOption = None,
+    n_prompts: CountOption = None,
+    subvectors: SubvectorsOption = None,
+    eps_orth: OrthOption = None,
+    eps_dec: DecOption = None,
+    centering: CenteringOption = None,
+    max_new_tokens: LengthOption = None,
+    temperature: TemperatureOption = None,
+    seed: SeedOption = None,
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
     device: DeviceOption = None,
@@ -79,69 +109,54 @@ def explain(
     Base and models answer the same prompts; the summarizer, whose defaults apply, names what differs. What was finished before
     an interruption is not computed again.
     """
-    options = {
-        "base": base,
-        "summarizer": summarizer,
-        "n_prompts": n_prompts,
-        "seed": seed,
-        "centering": centering,
-        "subvectors": subvectors,
-        "eps_orth": eps_orth,
-        "eps_dec": eps_dec,
-        "device": device,
-        "dtype": dtype,
-        "cache": cache_folder(cache, no_cache),
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    decoding = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
-    decoding = {name: value for name, value in decoding.items() if value is not None}
+    from xpert.catalog import Catalog
+
+    options = {"base": base, "summarizer": summarizer, "n_prompts": n_prompts, "seed": seed, "centering": centering}
+    options |= {"subvectors": subvectors, "eps_orth": eps_orth, "eps_dec": eps_dec, "device": device, "dtype": dtype}
+    given = _given(**options, cache=cache_folder(cache, no_cache))
+    decoding = _given(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     models = named_models(model or [], models_from, may_be_none=catalog is not None)
+    Catalog.check_target(out)
     if catalog is None:
-        made = _explained(models, given, decoding, prompts, remove or [], out)
+        if remove:
+            raise SettingsError(f"--remove {remove[0]}: from which catalog? give --catalog OLD")
+        made = _explained(models, given, decoding, prompts)
     else:
-        made = _grown(catalog, models, given, decoding, prompts, remove or [], out)
+        made = _grown(Catalog.from_pretrained(catalog), models, remove or [], given, decoding=decoding, prompts=prompts)
     made.save_pretrained(out)
     document = {**catalog_json(made), "out": str(out)}
     return Outcome(document=document, view=lambda: [explanation_table(made), f"The catalog is in {out}."])
 
 
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _explained(
-    models: dict[str, str],
-    given: dict[str, Any],
-    decoding: dict[str, Any],
-    prompts: Path | None,
-    remove: list[str],
-    out: Path,
+    models: dict[str, str], given: dict[str, Any], decoding: dict[str, Any], prompts: Path | None
 ) -> Catalog:
-    from xpert.catalog import Catalog
     from xpert.explainer import Explainer
     from xpert.types import Generation
 
     for name in ("base", "summarizer"):
         if name not in given:
             raise SettingsError(f"--{name}: expected a reference; only with --catalog it may be left out")
-    if remove:
-        raise SettingsError(f"--remove {remove[0]}: from which catalog? give --catalog OLD")
-    Catalog.check_target(out)
     if prompts is not None:
         given["prompts"] = drawn_prompts(prompts, given.get("n_prompts"), given.get("seed", 0))
     return Explainer(**given, generation=Generation(**decoding)).explain(models)
 
 
 def _grown(
-    old: Path,
+    catalog: Catalog,
     models: dict[str, str],
+    remove: list[str],
     given: dict[str, Any],
+    *,
     decoding: dict[str, Any],
     prompts: Path | None,
-    remove: list[str],
-    out: Path,
 ) -> Catalog:
-    from xpert.catalog import Catalog
     from xpert.explainer import Explainer
 
-    Catalog.check_target(out)
-    catalog = Catalog.from_pretrained(old)
     if prompts is not None:
         given["prompts"] = drawn_prompts(prompts, given.get("n_prompts"), catalog.provenance.seed)
     given["generation"] = replace(catalog.provenance.generation, **decoding)
