@@ -101,7 +101,7 @@ class Cache:
             return None
         try:
             array, about = load(data)["array"], _metadata(data)
-            info = json.loads(about["info"])
+            info = about["info"]
             if array.dtype == np.float32 and about["sha256"] == _hash_array(key, array, info):
                 return array, info
         except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
@@ -111,8 +111,8 @@ class Cache:
     def put_array(self, kind: str, key: str, array: Array, info: object) -> None:
         """Store a float32 array and a JSON value."""
         array = np.ascontiguousarray(array, np.float32)
-        about = {"info": json.dumps(info), "sha256": _hash_array(key, array, info)}
-        self._write(kind, key, save({"array": array}, metadata=about))
+        about = json.dumps({"info": info, "sha256": _hash_array(key, array, info)})
+        self._write(kind, key, save({"array": array}, metadata={"about": about}))
 
     def has(self, kind: str, key: str) -> bool:
         """Whether there is an entry; its content is looked at only when it is read."""
@@ -160,7 +160,7 @@ def _hash_array(key: str, array: Array, info: object) -> str:
     return sha256_bytes(head.encode() + np.ascontiguousarray(array).tobytes())
 
 
-def _metadata(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file, whose header was read before."""
+def _metadata(data: bytes) -> dict[str, Any]:
+    """What was stored beside the array (one JSON text: safetensors keeps no order of several)."""
     length = int.from_bytes(data[:8], "little")
-    return json.loads(data[8 : 8 + length])["__metadata__"]
+    return json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["about"])
