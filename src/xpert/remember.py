@@ -6,8 +6,9 @@ is simply asked. Only the server side uses these; a user's pairs never pass thro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -96,7 +97,7 @@ class CachedSubvectors:
         }
         context_key = key_of("subvectors", **where)
         keys = {word: key_of("subvectors", context=context_key, word=word) for word in words}
-        known = {word: row for word, key in keys.items() if (row := self._known(key)) is not None}
+        known = self._whole({word: self._cache.get_array("subvectors", key) for word, key in keys.items()})
         new = [word for word in keys if word not in known]
         if new:
             rows = np.asarray(self._source.vectors(new, context), np.float32)
@@ -107,11 +108,13 @@ class CachedSubvectors:
                     self._cache.put_array("subvectors", keys[word], row, together)
         return np.stack([known[word] for word in words]) if words else self._source.vectors(words, context)
 
-    def _known(self, key: str) -> Array | None:
-        entry = self._cache.get_array("subvectors", key)
-        if entry is None or not all(self._cache.has("subvectors", other) for other in entry[1]):
-            return None
-        return entry[0]
+    def _whole(self, entries: Mapping[str, tuple[Array, Any] | None]) -> dict[str, Array]:
+        """The rows of the entries with which all that were stored together are there; asked when broken ones are removed."""
+        return {
+            word: entry[0]
+            for word, entry in entries.items()
+            if entry is not None and all(self._cache.has("subvectors", other) for other in entry[1])
+        }
 
 
 def remembered_source(source: SubvectorSource, summarizer: Summarizer, cache: Cache | None) -> SubvectorSource:

@@ -121,6 +121,10 @@ def test_words_that_were_computed_together_count_only_together(tmp_path: Path) -
     next((tmp_path / "subvectors").rglob("*.safetensors")).unlink()  # as if the run had been killed before the last one
     cached(source, tmp_path).vectors(["warm", "cool", "dry"], context())
     assert source.asked == [["warm", "cool", "dry"]] * 2
+    broken = next((tmp_path / "subvectors").rglob("*.safetensors"))
+    broken.write_bytes(broken.read_bytes()[:-1])
+    cached(source, tmp_path).vectors(["warm", "cool", "dry"], context())
+    assert source.asked == [["warm", "cool", "dry"]] * 3
 
 
 def test_which_sources_can_be_cached(tmp_path: Path) -> None:

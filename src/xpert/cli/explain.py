@@ -115,11 +115,11 @@ def explain(
     options |= {"subvectors": subvectors, "eps_orth": eps_orth, "eps_dec": eps_dec, "device": device, "dtype": dtype}
     given = _given(**options, cache=cache_folder(cache, no_cache))
     decoding = _given(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    if remove and catalog is None:
+        raise SettingsError(f"--remove {remove[0]}: from which catalog? give --catalog OLD")
     models = named_models(model or [], models_from, may_be_none=catalog is not None)
     Catalog.check_target(out)
     if catalog is None:
-        if remove:
-            raise SettingsError(f"--remove {remove[0]}: from which catalog? give --catalog OLD")
         made = _explained(models, given, decoding, prompts)
     else:
         made = _grown(Catalog.from_pretrained(catalog), models, remove or [], given, decoding=decoding, prompts=prompts)
