@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,12 +18,30 @@ from xpert.errors import CatalogError, SummarizerError, WeightsError
 from xpert.measured import MEASURED, measure
 from xpert.protocols import Summarizer
 from xpert.summarizers import load_summarizer
-from xpert.types import AnswerPair, Array, Candidate
+from xpert.types import AnswerPair, Array, Candidate, Summary
 
-__all__ = ["PairEmbeddings", "embed_pairs", "joined", "measured_scale", "open_summarizer", "standard_error"]
+__all__ = ["PairEmbeddings", "embed_pairs", "joined", "measured_scale", "open_summarizer", "scaled", "standard_error"]
 
 _SMALLEST_MEASURED = 0.1
 """Measured blocks below this RMS (a length ratio of 10%) are not blown up to the summarizer's scale."""
+
+
+class SummarizesPairs(Protocol):
+    """What embedding needs of a `xpert.protocols.Summarizer`."""
+
+    @property
+    def name(self) -> str:
+        """Provenance."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """``D``."""
+        ...
+
+    def summarize(self, pairs: Sequence[AnswerPair], *, n_candidates: int = 0) -> Summary:
+        """Rows and words."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,7 +60,7 @@ class PairEmbeddings:
 
 
 def embed_pairs(
-    summarizer: Summarizer,
+    summarizer: SummarizesPairs,
     pairs: Sequence[AnswerPair],
     *,
     null: ArrayLike | None = None,
@@ -70,6 +89,11 @@ def embed_pairs(
 def joined(pairs: PairEmbeddings, scale: float) -> Array:
     """``(P, D)`` embeddings: hidden rows and measured quantities times ``scale``."""
     return np.concatenate([pairs.hidden, pairs.measured * np.float32(scale)], axis=1)
+
+
+def scaled(rows: Array, width: int, scale: float) -> Array:
+    """Rows ``(P, D)`` with what stands behind ``width`` (measured quantities) times ``scale``."""
+    return np.concatenate([rows[:, :width], rows[:, width:] * np.float32(scale)], axis=1)
 
 
 def measured_scale(hidden: ArrayLike, measured: ArrayLike, weight: float) -> float:

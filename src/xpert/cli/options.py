@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-__all__ = ["CatalogOption", "DataOption", "DeviceOption", "DtypeOption"]
+__all__ = ["CacheOption", "CatalogOption", "DataOption", "DeviceOption", "DtypeOption", "NoCacheOption"]
 
 CatalogOption: TypeAlias = Annotated[
     str, typer.Option("--catalog", metavar="CATALOG", help="The catalog: its folder, or its id on the Hub.")
@@ -30,3 +30,12 @@ DtypeOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--dtype", metavar="float32|bfloat16|float16|auto", help="The models' number type."),
 ]
+CacheOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="Where answers and embeddings of the models are kept: $XPERT_CACHE, or xpert in the user's cache folder.",
+    ),
+]
+NoCacheOption: TypeAlias = Annotated[bool, typer.Option("--no-cache", help="Look nothing up, and keep nothing.")]

@@ -35,6 +35,12 @@ class ContrastiveSubvectors:
         self._writer, self._n_prompts = writer, n_prompts
         self._known: dict[tuple[str, str], Array] = {}
 
+    @property
+    def fingerprint(self) -> str | None:
+        """Its settings; None if its writer does not say what its texts depend on."""
+        writer = "summarizer" if self._writer is None else getattr(self._writer, "fingerprint", None)
+        return None if writer is None else f"{self.name} {self._n_prompts} {writer}"
+
     def vectors(self, words: Sequence[str], context: SubvectorContext) -> Array:
         """``(W, D)`` sub-vectors, one row a word.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -55,6 +56,11 @@ class DescribedSubvectors:
         self._listed = None if words is None else tuple(dict.fromkeys(words))
         self._n_texts, self._max_words, self._carriers = n_texts, max_words, tuple(carriers)
         self._mean: dict[tuple[object, ...], tuple[dict[str, Float64], Float64]] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """Its settings."""
+        return json.dumps([self.name, self._listed, self._n_texts, self._max_words, self._carriers])
 
     def vectors(self, words: Sequence[str], context: SubvectorContext) -> Array:
         """``(W, D)`` sub-vectors, one row a word; words outside the list are relative to the list's mean too.

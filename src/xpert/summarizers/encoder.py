@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from xpert.progress import track
 from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
 from xpert.summarizers.batching import batches
+from xpert.tensors.files import sha256_bytes
 from xpert.types import AnswerPair, Array, Candidate, Summary
+from xpert.weights import digest, model_digest
 
 __all__ = ["EncoderSummarizer", "adjectives", "centred"]
 
@@ -85,7 +88,8 @@ class EncoderSummarizer:
             raise SettingsError(f"words: expected two different words or more, got {len(self._words)}")
         self._name = f"encoder:{reference}"
         self._token_budget, self._batch_size = token_budget, batch_size
-        self._model: Any = _load(_folder(str(reference)), str(choose_device(device)), dtype or "float32")
+        self._folder, self._dtype = _folder(str(reference)), dtype or "float32"
+        self._model: Any = _load(self._folder, str(choose_device(device)), self._dtype)
         self._max_tokens = _max_tokens(self._model)
         self._width = _width(self._model)
         self._directions: Array | None = None
@@ -102,6 +106,13 @@ class EncoderSummarizer:
             f"difference of whole-text embeddings (chunks of {self._max_tokens} tokens, token-weighted mean); "
             f"{len(self._words)} words, each said as: {PHRASE}"
         )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What rows and words depend on: weights of all modules, tokenizer, how it encodes, the words, number type."""
+        modules = digest(self._folder, sorted(self._folder.glob("*/*.safetensors")))
+        said = [model_digest(self._folder), modules, self.instruction, list(self._words), self._dtype]
+        return sha256_bytes(json.dumps(["encoder", *said]).encode())
 
     @property
     def width(self) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
 from xpert.summarizers.causal import last_hidden, next_distribution, next_words, output_layer
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction, load_instruction
+from xpert.tensors.files import sha256_bytes
 from xpert.types import AnswerPair, Array, Summary
+from xpert.weights import model_digest
 
 __all__ = ["HFSummarizer"]
 
@@ -66,8 +70,9 @@ class HFSummarizer:
         asked = instruction or load_instruction(folder) or LANGUAGE_STYLE
         self._instruction = replace(asked, max_answer_tokens=max_answer_tokens or asked.max_answer_tokens)
         self._batch_size, self._token_budget = batch_size, token_budget
+        self._folder, self._dtype = folder, choose_dtype(dtype, where)
         self._tokenizer = load_tokenizer(folder)
-        self._model: Any = load_model(folder, device=where, dtype=choose_dtype(dtype, where))
+        self._model: Any = load_model(folder, device=where, dtype=self._dtype)
         self._width = int(output_layer(self._model).weight.shape[1])
         self._name = name or f"hf:{reference}"
 
@@ -80,6 +85,12 @@ class HFSummarizer:
     def instruction(self) -> str:
         """The question, and how much of each answer is read."""
         return self._instruction.provenance
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What rows, words and texts depend on: weights, tokenizer, instruction, number type."""
+        said = [model_digest(self._folder), asdict(self._instruction), str(self._dtype)]
+        return sha256_bytes(json.dumps(["hf", *said], sort_keys=True).encode())
 
     @property
     def width(self) -> int:

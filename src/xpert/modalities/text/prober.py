@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,7 +21,7 @@ from xpert.modalities.text.generate import answers, second_answers
 from xpert.modalities.text.recorded import RecordedAnswers, card_of, shared_prompts
 from xpert.references import Kind, declared_base, is_hub_id, kind_of, parse_reference, resolve
 from xpert.types import Generation, ModelCard
-from xpert.weights import digest, weight_files
+from xpert.weights import digest, model_digest, weight_files
 
 __all__ = ["TextProber"]
 
@@ -85,6 +86,13 @@ class TextProber:
         """Answers of the base sampled at temperature 1, independent of those that `answer` samples with this seed."""
         return second_answers(self._live(), self._tokenizer, prompts, generation), "sampled"
 
+    def fingerprint(self, reference: str | None) -> str | None:
+        """Weights, configs and tokenizers of the base and of a model, and the number type; None for a recorded model."""
+        if reference is not None and parse_reference(reference).scheme == "answers":
+            return None
+        own = "" if reference is None else model_digest(resolve(reference))
+        return hashlib.sha256(f"{self._identity} {own} {self.dtype}".encode()).hexdigest()
+
     def _live(self) -> Any:
         if self._model is None:
             raise ValueError("the prober is closed: use it inside the block that opened it")
@@ -145,6 +153,10 @@ class TextProber:
     @cached_property
     def _digest(self) -> str:
         return digest(self.folder, weight_files(self.folder))
+
+    @cached_property
+    def _identity(self) -> str:
+        return model_digest(self.folder)
 
     def _answers_of(self, reference: str) -> RecordedAnswers:
         if reference not in self._recorded:
