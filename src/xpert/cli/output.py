@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from xpert.types import Explanation
 
 __all__ = [
+    "UNSURE",
     "Outcome",
     "State",
     "catalog_json",
@@ -25,6 +29,7 @@ __all__ = [
     "explanation_table",
     "figure",
     "marked",
+    "plus_minus",
     "show",
     "table",
     "top_words",
@@ -35,7 +40,7 @@ __all__ = [
 UNSURE = "~: not told from 0, which is within two standard errors."
 """The legend of the mark of `marked`."""
 
-_PIPE_WIDTH, _NARROW = 120, 110
+_PIPE_WIDTH, _NARROW, _WORDS_WIDTH = 120, 110, 44
 
 
 @dataclass(slots=True)
@@ -80,8 +85,23 @@ def show(outcome: Outcome, *, as_json: bool) -> None:
         highlight=False,
         emoji=False,
     )
-    for part in outcome.view():
-        console.print(part, soft_wrap=isinstance(part, str))
+    with _nothing_lost():
+        for part in outcome.view():
+            console.print(part, soft_wrap=isinstance(part, str))
+
+
+@contextmanager
+def _nothing_lost() -> Iterator[None]:
+    """Standard output shows letters that it cannot have (of a name, or of a word in another script) as escapes."""
+    if not isinstance(sys.stdout, io.TextIOWrapper):
+        yield
+        return
+    before = sys.stdout.errors
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        sys.stdout.reconfigure(errors=before)
 
 
 def width() -> int:
@@ -90,12 +110,17 @@ def width() -> int:
 
 
 def figure(value: float, stderr: float | None) -> str:
-    """A value with its standard error; with a plus-minus sign where standard output can have it, else ``+-``."""
+    """A value with its standard error."""
+    return with_error(value, stderr, sign=plus_minus())
+
+
+def plus_minus() -> str:
+    """The plus-minus sign where standard output can have it, else ``+-``."""
     try:
         "±".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except (UnicodeEncodeError, LookupError):
-        return with_error(value, stderr, sign="+-")
-    return with_error(value, stderr)
+        return "+-"
+    return "±"
 
 
 def marked(word: str, value: float, stderr: float | None) -> str:
@@ -171,10 +196,10 @@ def explanation_table(catalog: Catalog) -> RenderableType:
 
     On a narrow terminal the words stand below the name.
     """
-    narrow, between = width() < _NARROW, "\n  "
+    narrow = width() < _NARROW
     rows = [
         (
-            *_name_and_words(explanation, between if narrow else None),
+            *_name_and_words(explanation, narrow=narrow),
             f"{explanation.named_share:.0%}",
             f"{explanation.measured_share:.0%}",
             f"{explanation.unnamed_share:.0%}",
@@ -187,7 +212,10 @@ def explanation_table(catalog: Catalog) -> RenderableType:
     return table([*titles, *shares], rows)
 
 
-def _name_and_words(explanation: Explanation, between: str | None) -> tuple[str, ...]:
-    """The first cells of a model's row: one, where something is to stand between name and words."""
-    words = top_words(explanation.words, stderr=explanation.stderr)
-    return (explanation.name, words) if between is None else (f"{explanation.name}{between}{words}",)
+def _name_and_words(explanation: Explanation, *, narrow: bool) -> tuple[str, ...]:
+    """The first cells of a model's row: name and words, or one with the words below the name; no figure is broken."""
+    told = top_words(explanation.words, stderr=explanation.stderr).replace(" ", "\xa0").replace(",\xa0", ", ")
+    indent = "  " if narrow else ""
+    lines = textwrap.wrap(told, _WORDS_WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+    words = "\n".join(lines).replace("\xa0", " ")
+    return (f"{explanation.name}\n{words}",) if narrow else (explanation.name, words)

@@ -14,6 +14,7 @@ from xpert.cli.output import (
     explanation_table,
     figure,
     marked,
+    plus_minus,
     table,
 )
 from xpert.figures import told_from_zero
@@ -29,7 +30,7 @@ __all__ = ["show"]
 def show(
     catalog: Annotated[str, typer.Argument(metavar="CATALOG", help="The catalog: its folder, or its id on the Hub.")],
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="One of its models; all of them by default.")
+        str | None, typer.Argument(metavar="NAME", help="One of its models.", show_default="all of them")
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="List all axes of NAME, also the unnamed ones that are not told from 0.")
@@ -60,7 +61,7 @@ def _all(catalog: Catalog) -> list[RenderableType]:
         explanation_table(catalog),
         "Shares are of the embedding's length: what words, then measured quantities, then unnamed directions span of it "
         "(at right angles, so it is their squares that add up to at most 100%).",
-        f"±: the standard error over the prompts. {UNSURE}",
+        f"{plus_minus()}: the standard error over the prompts. {UNSURE}",
     ]
 
 
