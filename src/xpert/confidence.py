@@ -58,8 +58,9 @@ def nearest_shares(
     Raises:
         xpert.errors.SettingsError: Metric or axes are unknown, or ``n_probes`` or ``n_draws`` is below 1.
 
-    Source: ours. The multiplier bootstrap of a mean; it asks which model is nearest to the user's true place, not
-        which one made the text.
+    Source: ours. The multiplier bootstrap of a mean: it asks which model is nearest to the user's true place, wherever that is. Of
+        users whose style is exactly a model's more choices are right than it says; it errs on the careful side
+        (``benchmarks/confidence``).
     """
     if metric not in METRICS:
         raise SettingsError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")

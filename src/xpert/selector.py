@@ -144,9 +144,14 @@ class Selector:
         if pairs is None:
             return None
         catalog, made = self.catalog, self.catalog.provenance
-        comparison = {"metric": self.metric, "axes": self.axes}
         return nearest_shares(
-            catalog.basis, catalog.coordinates, pairs, n_probes=made.n_prompts, seed=made.seed, **comparison
+            catalog.basis,
+            catalog.coordinates,
+            pairs,
+            n_probes=made.n_prompts,
+            metric=self.metric,
+            axes=self.axes,
+            seed=made.seed,
         )
 
     def _threshold(self) -> float:

@@ -40,7 +40,9 @@ __all__ = [
 UNSURE = "~: not told from 0, which is within two standard errors."
 """The legend of the mark of `marked`."""
 
-_PIPE_WIDTH, _NARROW, _WORDS_WIDTH = 120, 110, 44
+_PIPE_WIDTH, _NARROW = 120, 110
+_SHARES_WIDE, _SHARES_NARROW, _LEAST_WORDS = 45, 34, 24
+"""Columns that the shares take beside the words, and how many the words are given at least."""
 
 
 @dataclass(slots=True)
@@ -197,9 +199,10 @@ def explanation_table(catalog: Catalog) -> RenderableType:
     On a narrow terminal the words stand below the name.
     """
     narrow = width() < _NARROW
+    left = width() - (_SHARES_NARROW if narrow else _SHARES_WIDE + max(len(name) for name in catalog))
     rows = [
         (
-            *_name_and_words(explanation, narrow=narrow),
+            *_name_and_words(explanation, max(left, _LEAST_WORDS), narrow=narrow),
             f"{explanation.named_share:.0%}",
             f"{explanation.measured_share:.0%}",
             f"{explanation.unnamed_share:.0%}",
@@ -212,10 +215,10 @@ def explanation_table(catalog: Catalog) -> RenderableType:
     return table([*titles, *shares], rows)
 
 
-def _name_and_words(explanation: Explanation, *, narrow: bool) -> tuple[str, ...]:
+def _name_and_words(explanation: Explanation, columns: int, *, narrow: bool) -> tuple[str, ...]:
     """The first cells of a model's row: name and words, or one with the words below the name; no figure is broken."""
     told = top_words(explanation.words, stderr=explanation.stderr).replace(" ", "\xa0").replace(",\xa0", ", ")
     indent = "  " if narrow else ""
-    lines = textwrap.wrap(told, _WORDS_WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+    lines = textwrap.wrap(told, columns, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
     words = "\n".join(lines).replace("\xa0", " ")
     return (f"{explanation.name}\n{words}",) if narrow else (explanation.name, words)
