@@ -31,7 +31,7 @@ from xpert.catalog_files import (
 )
 from xpert.catalog_hub import download, upload
 from xpert.catalog_pairs import PAIRS, PairRows
-from xpert.errors import CatalogCorruptError, CatalogError, ReferenceNotFoundError
+from xpert.errors import CatalogCorruptError, CatalogError, ReferenceNotFoundError, did_you_mean
 from xpert.provenance import Provenance
 from xpert.types import Array, Example, Explanation, ModelCard
 
@@ -87,10 +87,13 @@ class Catalog:
         Raises:
             xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
         """
-        fit = self.provenance.fits[self.card(name).name]
+        fit, row = self.provenance.fits[self.card(name).name], self.names.index(name)
+        words = self.basis.ranked(self.coordinates[row])
+        errors = dict(zip(self.basis.words, self.stderr[row].tolist(), strict=True))
         return Explanation(
             name=name,
-            words=self.basis.ranked(self.coordinates[self.names.index(name)]),
+            words=words,
+            stderr=tuple(errors[word] for word, _ in words),
             residual=fit.residual,
             named_share=fit.named_share,
             measured_share=fit.measured_share,
@@ -105,7 +108,9 @@ class Catalog:
             xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
         """
         if name not in self.names:
-            raise ReferenceNotFoundError(f"no model {name!r} in the catalog: it has {', '.join(self.names)}")
+            raise ReferenceNotFoundError(
+                f"no model {name!r} in the catalog{did_you_mean(name, self.names)}: it has {', '.join(self.names)}"
+            )
         return self.models[self.names.index(name)]
 
     def save_pretrained(self, folder: str | Path, *, server_files: bool = True) -> Path:
