@@ -22,6 +22,7 @@ from xpert.progress import track
 from xpert.protocols import Modality, SubvectorContext, SubvectorSource, Summarizer
 from xpert.provenance import Provenance
 from xpert.registry import MODALITIES, SUBVECTORS
+from xpert.summarizers.aspects import InstructionLike, find_instruction
 from xpert.types import Example, Generation
 
 __all__ = ["Explainer"]
@@ -56,6 +57,8 @@ class Explainer:
         device: Where base and summarizer compute. None: they choose.
         dtype: Their number type. None: they choose.
         modality: ``text``, another registered modality's name, or an object.
+        instruction: The aspect that is explained: a shipped instruction's name (``domain``, ``tone`` ...), a JSON file, or an
+            `Instruction`. None: the wording that the summarizer was trained on, else ``language-style``.
 
     Source: Wang et al. 2025 (arXiv 2504.13938), sections 3.1 and 4. Ours: null-centering, least squares, measured and unnamed
         axes, each with its switch.
@@ -81,12 +84,14 @@ class Explainer:
     device: str | None = None
     dtype: str | None = None
     modality: str | Modality = "text"
+    instruction: InstructionLike | None = None
 
     def __post_init__(self) -> None:
         """Check options before anything is loaded.
 
         Raises:
             xpert.errors.SettingsError: One is out of range.
+            xpert.errors.ReferenceNotFoundError: No such instruction.
         """
         check_thresholds(1.0 if self.eps_orth is None else self.eps_orth, 1.0 if self.eps_dec is None else self.eps_dec)
         if self.centering not in (None, "null", "none"):
@@ -100,6 +105,10 @@ class Explainer:
                 raise SettingsError(f"{name}: expected 1 or more, got {value}")
         if self.max_unnamed < 0:
             raise SettingsError(f"max_unnamed: expected 0 or more, got {self.max_unnamed}")
+        if self.instruction is not None:
+            find_instruction(self.instruction)
+            if not isinstance(self.summarizer, str):
+                raise SettingsError("instruction was given beside a summarizer object: set it on the object")
 
     def explain(self, models: Mapping[str, str]) -> Catalog:
         """Probe, summarize, embed, decompose: a catalog of the models, in their order.
@@ -115,7 +124,9 @@ class Explainer:
             xpert.errors.WeightsError: Weights or results that are not finite.
         """
         check_names(list(models))
-        with open_summarizer(self.summarizer, device=self.device, dtype=self.dtype) as summarizer:
+        with open_summarizer(
+            self.summarizer, device=self.device, dtype=self.dtype, instruction=self.instruction
+        ) as summarizer:
             choices = self._choices(summarizer)
             probes = self._probe(models, choices)
             embedded = self._embed(probes, choices)
@@ -220,6 +231,7 @@ class Explainer:
             fits=dict(zip(probes.models, fits, strict=True)),
             match_thresholds=thresholds(basis, coordinates, models.rows),
             versions=_versions(),
+            wording=getattr(choices.summarizer, "wording", None),
         )
         answers = zip(probes.prompts, probes.base, strict=True)
         return Catalog(

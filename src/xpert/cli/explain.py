@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xpert.cli.options import DeviceOption, DtypeOption
 from xpert.cli.output import Outcome, catalog_json, explanation_table
 from xpert.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from xpert.summarizers.instructions import Instruction
 
 __all__ = ["explain"]
 
@@ -45,6 +49,18 @@ def explain(
     centering: Annotated[
         str | None, typer.Option(metavar="null|none", help="Whether the null embedding is subtracted.")
     ] = None,
+    instruction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="The aspect that is explained: language-style, domain, programming-language, tone, or your own JSON file. "
+            "By default what the summarizer was trained on, else language-style.",
+        ),
+    ] = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The words that an encoder: summarizer chooses from, one a line."),
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option(help="The longest answer to a prompt, in tokens.")] = 128,
     temperature: Annotated[float, typer.Option(help="0: greedy answers; above 0: sampled with the seed.")] = 0.0,
     seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
@@ -66,6 +82,7 @@ def explain(
     explainer = Explainer(
         base=base,
         summarizer=summarizer,
+        instruction=aspect(instruction, words, summarizer),
         prompts=None if prompts is None else drawn_prompts(prompts, n_prompts, seed),
         generation=Generation(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
         **options,
@@ -74,6 +91,25 @@ def explain(
     catalog.save_pretrained(out)
     document = {**catalog_json(catalog), "out": str(out)}
     return Outcome(document=document, view=lambda: [explanation_table(catalog), f"The catalog is in {out}."])
+
+
+def aspect(instruction: str | None, words: Path | None, summarizer: str) -> Instruction | None:
+    """The instruction that is asked for by name or file, with the words of another file.
+
+    Raises:
+        xpert.errors.ReferenceNotFoundError: No such instruction.
+        xpert.errors.SettingsError: A file cannot be read, or words for a summarizer that chooses its own.
+    """
+    from xpert.summarizers.aspects import find_instruction
+    from xpert.summarizers.instructions import LANGUAGE_STYLE, load_words
+
+    asked = None if instruction is None else find_instruction(instruction)
+    if words is None:
+        return asked
+    if not summarizer.startswith("encoder:"):
+        raise SettingsError(f"--words {words}: {summarizer} finds its words itself: leave it out, or take an encoder:")
+    asked = asked or LANGUAGE_STYLE
+    return replace(asked, words=load_words(words), carriers=asked.carriers)
 
 
 def named_models(pairs: list[str], folder: Path | None) -> dict[str, str]:
