@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from xpert.basis import SubvectorBasis
 from xpert.provenance import Provenance
+from xpert.summarizers.words import isolated
 from xpert.types import Explanation, ModelCard
 
 __all__ = ["card_text"]
@@ -66,7 +67,7 @@ def card_text(
 def _words(explanation: Explanation, basis: SubvectorBasis) -> str:
     unnamed = {axis.word for axis in basis.axes if axis.kind == "unnamed"}
     named = [(word, value) for word, value in explanation.words if word not in unnamed]
-    return ", ".join(f"{word} {value:+.2f}" for word, value in named[:_WORDS]) or "(no words)"
+    return ", ".join(f"{isolated(word)} {value:+.2f}" for word, value in named[:_WORDS]) or "(no words)"
 
 
 def _cell(text: str) -> str:

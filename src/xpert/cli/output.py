@@ -94,7 +94,9 @@ def top_words(words: Sequence[tuple[str, float]], n: int = 4) -> str:
     >>> top_words([("friendly", 1.31), ("concise", 0.4)])
     'friendly +1.31, concise +0.40'
     """
-    return ", ".join(f"{word} {value:+.2f}" for word, value in words[:n])
+    from xpert.summarizers.words import isolated
+
+    return ", ".join(f"{isolated(word)} {value:+.2f}" for word, value in words[:n])
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:

@@ -211,10 +211,9 @@ FOREIGN = (
         ("Förmlich.", "förmlich"),
         (" مهني", "مهني"),
         ("礼貌but", "礼貌"),
-        ("礼3", None),
     ],
 )
-def test_words_of_other_scripts(tmp_path: Path, text: str, word: str | None, trained: bool) -> None:
+def test_words_of_other_scripts(tmp_path: Path, text: str, word: str, trained: bool) -> None:
     """Of a tokenizer trained on English a Chinese character is three tokens, two of which are no text yet."""
     bigrams = Bigrams(tmp_path / "bigrams", **({"texts": FOREIGN} if trained else {}))
     pieces = bigrams.tokenizer.encode(text, add_special_tokens=False)
@@ -222,4 +221,4 @@ def test_words_of_other_scripts(tmp_path: Path, text: str, word: str | None, tra
         return  # a token occurs twice: what follows cannot be planted on the last token alone
     bigrams.plant_text("<|assistant|>", text, 0.7)
     words = [c.word for c in HFSummarizer(bigrams.save()).summarize(PAIRS[:2], n_candidates=1).candidates]
-    assert words == ([word] if word else [])
+    assert words == [word]
