@@ -85,3 +85,11 @@ def test_words_alone_ask_an_llm_nothing(tiny_summarizer: Path, tmp_path: Path) -
     assert not read_instruction(file).asks
     with pytest.raises(SettingsError, match="instruction wine: expected compare, write and meaning"):
         HFSummarizer(tiny_summarizer, instruction=file)
+
+
+def test_the_examples_of_the_docs_are_instructions() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "aspects.md").read_text(encoding="utf-8")
+    found = [Instruction.from_json(json.loads(block.split("```")[0]), "docs") for block in page.split("```json\n")[1:]]
+    assert [instruction.name for instruction in found] == ["sprachstil", "语言风格"]
+    for instruction in found:
+        assert [clean_word(word, instruction.rules) for word in instruction.words] == list(instruction.words)
