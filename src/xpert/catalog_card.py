@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from xpert.basis import SubvectorBasis
 from xpert.figures import with_error
 from xpert.provenance import Provenance
+from xpert.summarizers.words import isolated
 from xpert.types import Explanation, ModelCard
 
 __all__ = ["card_text"]
@@ -69,7 +70,7 @@ def _words(explanation: Explanation, basis: SubvectorBasis) -> str:
     errors = explanation.stderr or (None,) * len(explanation.words)
     told = [(word, value, error) for (word, value), error in zip(explanation.words, errors, strict=True)]
     named = [(word, with_error(value, error)) for word, value, error in told if word not in unnamed]
-    return ", ".join(f"{word} {figure}" for word, figure in named[:_WORDS]) or "(no words)"
+    return ", ".join(f"{isolated(word)} {figure}" for word, figure in named[:_WORDS]) or "(no words)"
 
 
 def _cell(text: str) -> str:

@@ -18,6 +18,7 @@ from xpert.errors import CatalogError, SummarizerError, WeightsError
 from xpert.measured import MEASURED, measure
 from xpert.protocols import Summarizer
 from xpert.summarizers import load_summarizer
+from xpert.summarizers.aspects import InstructionLike
 from xpert.types import AnswerPair, Array, Candidate, Summary
 
 __all__ = ["PairEmbeddings", "embed_pairs", "joined", "measured_scale", "open_summarizer", "scaled", "standard_error"]
@@ -117,13 +118,18 @@ def measured_scale(hidden: ArrayLike, measured: ArrayLike, weight: float) -> flo
 
 @contextmanager
 def open_summarizer(
-    summarizer: str | Summarizer, *, device: str | None = None, dtype: str | None = None
+    summarizer: str | Summarizer,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    instruction: InstructionLike | None = None,
 ) -> Iterator[Summarizer]:
-    """A summarizer by name, closed afterwards, or an object, which stays its owner's to close."""
+    """A summarizer by name, closed afterwards, or an object, which stays its owner's to close and keeps its own instruction."""
     if not isinstance(summarizer, str):
         yield summarizer
         return
-    opened = load_summarizer(summarizer, device=device, dtype=dtype)
+    options = {} if instruction is None else {"instruction": instruction}
+    opened = load_summarizer(summarizer, device=device, dtype=dtype, **options)
     try:
         yield opened
     finally:

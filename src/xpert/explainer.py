@@ -34,6 +34,7 @@ from xpert.protocols import FingerprintedProber, Modality, Prober, SubvectorCont
 from xpert.provenance import Provenance
 from xpert.registry import MODALITIES, SUBVECTORS
 from xpert.remember import CachedSummaries, fingerprint_of, remembered_source
+from xpert.summarizers.aspects import InstructionLike, find_instruction
 from xpert.types import Array, Example, Generation, ModelCard
 
 __all__ = ["Explainer"]
@@ -69,6 +70,8 @@ class Explainer:
         cache: A folder in which answers, embeddings and sub-vectors of the models are kept (`xpert.cache`), so that an interrupted
             run goes on where it was and a repeated one computes nothing; ``"default"`` is the user's cache folder. None: nothing
             stays on disk. Answers of recorded models are never stored.
+        instruction: The aspect that is explained: a shipped instruction's name (``domain``, ``tone`` ...), a JSON file, or an
+            `Instruction`. None: the wording that the summarizer was trained on, else ``language-style``.
 
     Source: Wang et al. 2025 (arXiv 2504.13938), sections 3.1 and 4. Ours: null-centering, least squares, measured and unnamed
         axes, each with its switch.
@@ -95,12 +98,14 @@ class Explainer:
     dtype: str | None = None
     modality: str | Modality = "text"
     cache: str | Path | None = None
+    instruction: InstructionLike | None = None
 
     def __post_init__(self) -> None:
         """Check options before anything is loaded.
 
         Raises:
             xpert.errors.SettingsError: One is out of range.
+            xpert.errors.ReferenceNotFoundError: No such instruction.
         """
         check_thresholds(1.0 if self.eps_orth is None else self.eps_orth, 1.0 if self.eps_dec is None else self.eps_dec)
         if self.centering not in (None, "null", "none"):
@@ -114,6 +119,10 @@ class Explainer:
                 raise SettingsError(f"{name}: expected 1 or more, got {value}")
         if self.max_unnamed < 0:
             raise SettingsError(f"max_unnamed: expected 0 or more, got {self.max_unnamed}")
+        if self.instruction is not None:
+            find_instruction(self.instruction)
+            if not isinstance(self.summarizer, str):
+                raise SettingsError("instruction was given beside a summarizer object: set it on the object")
 
     @classmethod
     def for_catalog(cls, catalog: Catalog, **options: Any) -> Explainer:
@@ -241,7 +250,8 @@ class Explainer:
     @contextmanager
     def _chosen(self, catalog: Catalog | None = None) -> Generator[_Choices, None, None]:
         """The open summarizer, and what was left open, as it or the catalog would have it."""
-        with open_summarizer(self.summarizer, device=self.device, dtype=self.dtype) as summarizer:
+        asked = self.instruction if catalog is None else self.instruction or catalog.provenance.wording
+        with open_summarizer(self.summarizer, device=self.device, dtype=self.dtype, instruction=asked) as summarizer:
             said = fingerprint_of(summarizer)
             if catalog is not None:
                 check_summarizer(catalog, summarizer.name, summarizer.instruction, summarizer.width, said)
@@ -365,6 +375,7 @@ class Explainer:
             n_candidates_examined=n_examined,
             fits={},
             match_thresholds={},
+            wording=getattr(choices.summarizer, "wording", None),
         )
 
 

@@ -78,7 +78,9 @@ class Selector:
         pairs = user_pairs(examples, base_answers, self.catalog.base_answers, seed=self.catalog.provenance.seed)
         made = self.catalog.provenance
         basis = self.catalog.basis
-        with open_summarizer(self.summarizer or made.summarizer, device=self.device, dtype=self.dtype) as summarizer:
+        with open_summarizer(
+            self.summarizer or made.summarizer, device=self.device, dtype=self.dtype, instruction=made.wording
+        ) as summarizer:
             self._check(summarizer)
             embedded = embed_pairs(summarizer, pairs, null=basis.null[: made.width], measured=made.measured)
         return joined(embedded, made.measured_scale)

@@ -15,6 +15,7 @@ from xpert.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from xpert.catalog import Catalog
+    from xpert.summarizers.instructions import Instruction
 
 __all__ = ["explain"]
 
@@ -78,6 +79,19 @@ TemperatureOption: TypeAlias = Annotated[
     float | None,
     typer.Option("--temperature", help="0, the default: greedy answers; above 0: sampled with the seed."),
 ]
+InstructionOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--instruction",
+        metavar="NAME|FILE",
+        help="The aspect that is explained: language-style, domain, programming-language, tone, or your own JSON file. "
+        "By default what the summarizer was trained on, else language-style.",
+    ),
+]
+WordsOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--words", metavar="FILE", help="The words that an encoder: summarizer chooses from, one a line."),
+]
 SeedOption: TypeAlias = Annotated[int | None, typer.Option("--seed", help="The seed of everything that is drawn: 0.")]
 
 
@@ -99,6 +113,8 @@ def explain(
     max_new_tokens: LengthOption = None,
     temperature: TemperatureOption = None,
     seed: SeedOption = None,
+    instruction: InstructionOption = None,
+    words: WordsOption = None,
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
     device: DeviceOption = None,
@@ -113,7 +129,7 @@ def explain(
 
     options = {"base": base, "summarizer": summarizer, "n_prompts": n_prompts, "seed": seed, "centering": centering}
     options |= {"subvectors": subvectors, "eps_orth": eps_orth, "eps_dec": eps_dec, "device": device, "dtype": dtype}
-    given = _given(**options, cache=cache_folder(cache, no_cache))
+    given = _given(**options, cache=cache_folder(cache, no_cache), instruction=aspect(instruction, words, summarizer))
     decoding = _given(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     if remove and catalog is None:
         raise SettingsError(f"--remove {remove[0]}: from which catalog? give --catalog OLD")
@@ -176,6 +192,25 @@ def cache_folder(cache: Path | None, no_cache: bool) -> Path | None:
             raise SettingsError("--cache and --no-cache exclude each other: give one")
         return None
     return default_folder() if cache is None else cache
+
+
+def aspect(instruction: str | None, words: Path | None, summarizer: str | None) -> Instruction | None:
+    """The instruction that is asked for by name or file, with the words of another file.
+
+    Raises:
+        xpert.errors.ReferenceNotFoundError: No such instruction.
+        xpert.errors.SettingsError: A file cannot be read, or words for a summarizer that chooses its own.
+    """
+    from xpert.summarizers.aspects import find_instruction
+    from xpert.summarizers.instructions import LANGUAGE_STYLE, load_words
+
+    asked = None if instruction is None else find_instruction(instruction)
+    if words is None:
+        return asked
+    if summarizer is not None and not summarizer.startswith("encoder:"):
+        raise SettingsError(f"--words {words}: {summarizer} finds its words itself: leave it out, or take an encoder:")
+    asked = asked or LANGUAGE_STYLE
+    return replace(asked, words=load_words(words), carriers=asked.carriers)
 
 
 def named_models(pairs: list[str], folder: Path | None, *, may_be_none: bool = False) -> dict[str, str]:

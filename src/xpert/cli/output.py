@@ -159,9 +159,11 @@ def top_words(words: Sequence[tuple[str, float]], n: int = 4, stderr: Sequence[f
     >>> top_words([("friendly", 1.31), ("concise", 0.4)])
     'friendly +1.31, concise +0.40'
     """
+    from xpert.summarizers.words import isolated
+
     errors = stderr or (None,) * len(words)
     told = zip(words[:n], errors, strict=False)
-    return ", ".join(f"{marked(word, value, error)} {figure(value, error)}" for (word, value), error in told)
+    return ", ".join(f"{isolated(marked(word, value, error))} {figure(value, error)}" for (word, value), error in told)
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:

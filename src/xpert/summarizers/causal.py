@@ -13,15 +13,23 @@ from xpert.decoding import left_padded
 from xpert.errors import IncompatibleModelError, WeightsError
 from xpert.progress import track
 from xpert.summarizers.batching import batches
-from xpert.summarizers.words import best_candidates, clean_word, leading_word, starts_word
+from xpert.summarizers.words import (
+    UNFINISHED,
+    USUAL,
+    WordRules,
+    best_candidates,
+    clean_word,
+    leading_word,
+    starts_word,
+)
 from xpert.types import Array, Candidate
 
 __all__ = ["last_hidden", "next_distribution", "next_words", "output_layer"]
 
 HANDFUL = 4
 """Prompts on which word pieces are tried out."""
-MAX_PIECES = 4
-"""Longest completed word, in tokens."""
+MAX_PIECES = 12
+"""Longest completed word, in tokens: four characters of a script whose bytes are tokens of their own."""
 
 
 def output_layer(model: Any) -> Any:
@@ -91,11 +99,12 @@ def next_words(
     n: int,
     *,
     token_budget: int,
+    rules: WordRules = USUAL,
 ) -> tuple[Candidate, ...]:
     """The ``n`` most likely words that come next.
 
     Of the ``3 n + 64`` most likely tokens, one that begins a word is tried out after a handful of the rows: if what follows it most likely ends the word, it is a
-    word; if not, it is completed greedily, to four pieces at most, or dropped. A word's score is the sum over its spellings of
+    word; if not, it is completed greedily, to `MAX_PIECES` at most, or dropped. A word's score is the sum over its spellings of
     the product of its pieces' probabilities.
 
     Args:
@@ -105,13 +114,14 @@ def next_words(
         probabilities: ``(V,)`` next-token probabilities, averaged over the rows.
         n: Words wanted.
         token_budget: Tokens held in key-value caches at most (the handful's own always are).
+        rules: What counts as a word.
 
     Source: Wang et al. 2025, section 4.1; completing pieces is ours.
     """
     ranked = torch.sort(probabilities, descending=True, stable=True).indices[: 3 * n + 64].tolist()
     texts = {token: tokenizer.decode([token]) for token in ranked if token < len(tokenizer)}
-    trial = _Trial(model, tokenizer, _handful(rows))
-    starts = [t for t in ranked if t in texts and t not in trial.special and starts_word(texts[t])]
+    trial = _Trial(model, tokenizer, _handful(rows), rules)
+    starts = [t for t in ranked if t in texts and t not in trial.special and starts_word(texts[t], rules)]
     size = max(1, token_budget // max(sum(map(len, trial.rows)), 1))
     found: dict[str, float] = {}
     with torch.no_grad():
@@ -134,9 +144,10 @@ def _handful(rows: Sequence[Sequence[int]]) -> list[list[int]]:
 class _Trial:
     """Tries tokens out after some rows, whose caches it keeps."""
 
-    def __init__(self, model: Any, tokenizer: Any, rows: Sequence[Sequence[int]]) -> None:
+    def __init__(self, model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], rules: WordRules) -> None:
         self._model = model
         self._tokenizer = tokenizer
+        self._rules = rules
         self.special = frozenset(tokenizer.all_special_ids)
         self.rows = rows
         self._caches: list[Any] = []
@@ -161,7 +172,7 @@ class _Trial:
                     kept.append(k)
                     pieces[i].append(following[k])
                     products[i] *= likely[k]
-                elif (word := clean_word(text)) is not None:
+                elif (word := clean_word(text, self._rules)) is not None:
                     words[i] = word, products[i]
             if not kept or count == MAX_PIECES:
                 break
@@ -172,9 +183,9 @@ class _Trial:
 
     def _ended(self, pieces: Sequence[int], following: int) -> tuple[bool, str]:
         """Whether the token that follows is no part of the word; the word so far."""
-        alone = leading_word(self._tokenizer.decode(pieces))[0]
-        word, ended = leading_word(self._tokenizer.decode([*pieces, following]))
-        if following in self.special or word == alone:
+        alone = leading_word(self._tokenizer.decode(pieces), self._rules)[0]
+        word, ended = leading_word(self._tokenizer.decode([*pieces, following]), self._rules)
+        if following in self.special or (word == alone and not alone.endswith(UNFINISHED)):
             return True, alone
         return ended, word
 

@@ -14,7 +14,8 @@ from xpert.errors import DataError, SettingsError, SummarizerError
 from xpert.loading import choose_device, choose_dtype, load_model, load_tokenizer
 from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
-from xpert.summarizers.causal import last_hidden, next_distribution, next_words, output_layer
+from xpert.summarizers.aspects import InstructionLike, find_instruction
+from xpert.summarizers.causal import MAX_PIECES, last_hidden, next_distribution, next_words, output_layer
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction, load_instruction
 from xpert.tensors.files import sha256_bytes
 from xpert.types import AnswerPair, Array, Summary
@@ -37,7 +38,8 @@ class HFSummarizer:
         device: Where it runs; None: a CUDA device if there is one, else the CPU.
         dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto`` (as stored); None: float32 on the CPU, as stored elsewhere.
             Embeddings agree to 1e-5 between batch sizes in float32 only.
-        instruction: What it is asked; None: what its folder brings (``xpert_instruction.json``), else `LANGUAGE_STYLE`.
+        instruction: What it is asked: a shipped instruction's name, a JSON file, or an `Instruction`. None: what its folder brings
+            (``xpert_instruction.json``, the wording it was trained on), else ``language-style``.
         batch_size: Pairs in a batch at most; None: the token budget alone decides.
         max_answer_tokens: Each answer is cut to so many tokens; None: as the instruction says.
         token_budget: Tokens in a batch at most, padding included.
@@ -57,7 +59,7 @@ class HFSummarizer:
         *,
         device: str | None = None,
         dtype: str | None = None,
-        instruction: Instruction | None = None,
+        instruction: InstructionLike | None = None,
         batch_size: int | None = None,
         max_answer_tokens: int | None = None,
         token_budget: int = 8192,
@@ -67,7 +69,11 @@ class HFSummarizer:
             if value is not None and value < 1:
                 raise SettingsError(f"{option}: expected 1 or more, got {value}")
         folder, where = resolve(reference), choose_device(device)
-        asked = instruction or load_instruction(folder) or LANGUAGE_STYLE
+        asked = load_instruction(folder) or LANGUAGE_STYLE if instruction is None else find_instruction(instruction)
+        if not asked.asks:
+            raise SettingsError(
+                f"instruction {asked.name}: expected compare, write and meaning, which an LLM is asked; it has words alone, for encoders"
+            )
         self._instruction = replace(asked, max_answer_tokens=max_answer_tokens or asked.max_answer_tokens)
         self._batch_size, self._token_budget = batch_size, token_budget
         self._folder, self._dtype = folder, choose_dtype(dtype, where)
@@ -91,6 +97,11 @@ class HFSummarizer:
         """What rows, words and texts depend on: weights, tokenizer, instruction, number type."""
         said = [model_digest(self._folder), asdict(self._instruction), str(self._dtype)]
         return sha256_bytes(json.dumps(["hf", *said], sort_keys=True).encode())
+
+    @property
+    def wording(self) -> Instruction:
+        """The whole instruction: stored with a catalog, so that devices ask the same."""
+        return self._instruction
 
     @property
     def width(self) -> int:
@@ -119,7 +130,13 @@ class HFSummarizer:
             return Summary(embeddings=hidden)
         probabilities = next_distribution(self._model, hidden)
         words = next_words(
-            self._model, self._tokenizer, rows, probabilities, n_candidates, token_budget=2 * self._token_budget
+            self._model,
+            self._tokenizer,
+            rows,
+            probabilities,
+            n_candidates,
+            token_budget=2 * self._token_budget,
+            rules=self._instruction.rules,
         )
         return Summary(embeddings=hidden, candidates=words)
 
@@ -175,7 +192,7 @@ class HFSummarizer:
         rows = token_ids(self._tokenizer, [render(self._tokenizer, text) + prefix for text in texts])
         positions = getattr(self._loaded().config, "max_position_embeddings", None)
         longest = max(map(len, rows))
-        if positions is not None and longest + 4 > positions:
+        if positions is not None and longest + MAX_PIECES > positions:
             raise DataError(
                 f"pair {[len(row) for row in rows].index(longest) + 1} of {len(rows)}: {longest} tokens exceed the "
                 f"{positions} positions of {self._name}; lower max_answer_tokens (now {self._instruction.max_answer_tokens})"
