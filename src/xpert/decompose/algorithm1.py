@@ -32,6 +32,8 @@ _PANEL = 64
 """Accepted words after which all rows get their columns."""
 _TRIED = (8, 128)
 """Words tried together: at first, and at most."""
+_ROUNDING = 1e-12
+"""A cosine may exceed the threshold by so much: two equal vectors have cosine 1 up to rounding."""
 _NO_RESIDUAL = 1e-14
 """A squared residual below this share of the embedding's square cannot be told from none."""
 
@@ -74,7 +76,7 @@ def algorithm1(
     only grows.
 
     The work is done in large matrix products (see `xpert.decompose.elimination`), in float64. The words are those of a plain
-    loop; cosines are exact to 1e-12, residuals to 1e-7 of the embedding's norm, and a smaller residual counts as none.
+    loop; a cosine may exceed ``eps_orth`` by 1e-12, residuals are exact to 1e-7 of the embedding's norm, and a smaller residual counts as none.
 
     Args:
         embeddings: ``(M, D)``.
@@ -103,7 +105,7 @@ def algorithm1(
             orthogonal=orthogonal,
         ),
         vectors_of=vectors_of,
-        eps_orth=eps_orth,
+        eps_orth=eps_orth + _ROUNDING,
         eps_dec=eps_dec,
         chunk=chunk,
     )
@@ -201,7 +203,7 @@ class _Search:
 
     def _met(self, m: int, left: float) -> bool:
         square = self.state.squares[m]
-        return square < NOTHING**2 or left <= max(self.eps_dec**2, _NO_RESIDUAL) * square
+        return bool(square < NOTHING**2 or left <= max(self.eps_dec**2, _NO_RESIDUAL) * square)
 
     def _close(self, m: int) -> None:
         """Give the panel's columns to whoever may still need them."""

@@ -28,6 +28,8 @@ NOTHING = 1e-8
 """A norm below this is that of a zero vector."""
 _DEPENDENT = 1e-12
 """A word whose new part has less than this share of its squared norm adds no direction."""
+_EQUAL = 1e-9
+"""Alignments that differ by less than this share of the largest are equal."""
 _FOLD = 64
 """Words accepted in a block before their columns are taken out of its inner products."""
 
@@ -253,8 +255,9 @@ class Block:
         return int(self.alive.argmax())
 
     def best(self) -> int:
-        """The word that may still be accepted and is most aligned with the residual."""
-        return int(np.where(self.alive, np.abs(self.aligned) / self.norms, -1.0).argmax())
+        """The word that may still be accepted and is most aligned with the residual; the first of equals."""
+        aligned = np.where(self.alive, np.abs(self.aligned) / self.norms, -1.0)
+        return int((aligned >= aligned.max() * (1 - _EQUAL)).argmax())
 
     def take(self, j: int, *, even_empty: bool = False) -> bool:
         """Accept a word; False where orthogonalised axes leave nothing of it (and ``even_empty`` is not asked for)."""
