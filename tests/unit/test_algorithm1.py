@@ -195,3 +195,28 @@ def test_a_cheap_source_is_asked_once() -> None:
     table = Table({f"w{i}": row for i, row in enumerate(rng.normal(size=(300, 50)))})
     algorithm1(rng.normal(size=(1, 50)), [list(table.rows)], table, eps_orth=0.1, eps_dec=0.01, chunk=1024)
     assert table.asked == [300]
+
+
+@pytest.mark.parametrize("rule", ["least-squares", "projection"])
+def test_products_in_float32_find_the_same(rule: str) -> None:
+    rng = np.random.default_rng(7)
+    vectors = rng.normal(size=(300, 400)).astype(np.float32)
+    rows = {f"w{i}": row for i, row in enumerate(vectors)}
+    lists = [[f"w{i}" for i in rng.permutation(300)] for _ in range(30)]
+    embeddings = np.array([rows[one[0]] + 0.5 * rows[one[1]] for one in lists]) + 0.05 * rng.normal(size=(30, 400))
+    options = {"eps_orth": 0.3, "eps_dec": 0.25, "rule": rule}
+    words, _, converged, n_examined = plain_loop(embeddings, lists, rows, **options)
+    found = algorithm1(embeddings, lists, Table(rows), chunk=500, products="float32", **options)
+    assert (found.words, found.converged, found.n_examined) == (tuple(words), tuple(converged), n_examined)
+
+
+@pytest.mark.parametrize("products", ["float32", "float64"])
+def test_near_dependence_is_decided_in_float64_and_nobody_is_asked_twice(products: str) -> None:
+    rng = np.random.default_rng(8)
+    first, second, third = rng.normal(size=(3, 50))
+    near = first + second + 1e-5 * third  # new by a part that float32 cannot see
+    table = Table({"a": first, "b": second, "c": near})
+    found = algorithm1(third, [["a", "b", "c"]], table, eps_orth=0.99, eps_dec=0.1, products=products)
+    assert found.words == ("a", "b", "c")
+    assert found.converged == (True,)
+    assert table.asked == [3]

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xpert.decompose.coefficients import CoefficientRule, orthogonalised
-from xpert.decompose.elimination import NOTHING, Elimination, Place
+from xpert.decompose.elimination import NOTHING, Elimination, Imprecise, Place
 from xpert.errors import WeightsError
 from xpert.types import Array
 
@@ -28,12 +28,16 @@ VectorsOf: TypeAlias = Callable[[Sequence[str]], Array]
 
 CHUNK = 8
 """Words that a source is asked for at once where it does not say that more is cheap."""
-_PANEL = 64
+_PANEL = 256
 """Accepted words after which all rows get their columns."""
-_TRIED = (8, 128)
+_TRIED = (8, 256)
 """Words tried together: at first, and at most."""
-_ROUNDING = 1e-12
+_ROUNDING = {"float32": 1e-6, "float64": 1e-12}
 """A cosine may exceed the threshold by so much: two equal vectors have cosine 1 up to rounding."""
+_LARGE = 1e10
+"""Floating-point operations in products above which they are taken in float32."""
+_COARSE = 0.05
+"""An ``eps_dec`` from which products in float32 are precise enough: residuals are known to 1e-5."""
 _NO_RESIDUAL = 1e-14
 """A squared residual below this share of the embedding's square cannot be told from none."""
 
@@ -67,6 +71,7 @@ def algorithm1(
     axes: AxesRule = "found",
     start: tuple[Sequence[str], ArrayLike] | None = None,
     chunk: int = CHUNK,
+    products: Literal["auto", "float32", "float64"] = "auto",
 ) -> Decomposition:
     """The common set of sub-vectors of many embeddings, found one embedding after another.
 
@@ -75,8 +80,11 @@ def algorithm1(
     zero names nothing and is passed over; a word examined for one embedding is not examined again, because the accepted set
     only grows.
 
-    The work is done in large matrix products (see `xpert.decompose.elimination`), in float64. The words are those of a plain
-    loop; a cosine may exceed ``eps_orth`` by 1e-12, residuals are exact to 1e-7 of the embedding's norm, and a smaller residual counts as none.
+    The work is done in large matrix products (see `xpert.decompose.elimination`), and the words are those of a plain loop.
+    Precision: decisions are taken in float64 from products in float64; a cosine may exceed ``eps_orth`` by 1e-12, and
+    residuals are exact to 1e-7 of the embedding's norm (a smaller one counts as none). Beyond 10 GFLOP and with ``eps_dec`` from
+    0.05, products are taken in float32: 1e-6 and 1e-5 then. Words so nearly dependent that this does not hold make the run
+    begin again with float64.
 
     Args:
         embeddings: ``(M, D)``.
@@ -91,36 +99,38 @@ def algorithm1(
             both rules for coefficients are the same.
         start: Words and axes ``(K0, D)`` that are accepted beforehand (orthogonal ones, where ``axes`` says so).
         chunk: See ``vectors_of``; large where sub-vectors are cheap.
+        products: Number type of the products over the width; ``auto``: as told above.
 
     Raises:
         xpert.errors.WeightsError: A sub-vector is not finite, or the source returned another shape.
 
     Source: Algorithm 1; ``order="residual"``, ``rule="least-squares"`` and ``axes="orthogonalised"`` are ours.
     """
-    orthogonal = axes == "orthogonalised"
-    search = _Search(
-        state=Elimination(
-            embeddings=np.atleast_2d(np.asarray(embeddings, np.float64)),
+    e = np.atleast_2d(np.asarray(embeddings))
+    if products == "auto":
+        n_words = len(set().union(*candidates))
+        large = 2 * n_words * (n_words + len(e)) * e.shape[1] > _LARGE and eps_dec >= _COARSE
+        products = "float32" if large else "float64"
+    orthogonal, known = axes == "orthogonalised", {}
+    for dtype in dict.fromkeys([products, "float64"]):
+        state = Elimination(
+            embeddings=e.astype(dtype, copy=False),
             rule="least-squares" if orthogonal else rule,
             orthogonal=orthogonal,
-        ),
-        vectors_of=vectors_of,
-        eps_orth=eps_orth + _ROUNDING,
-        eps_dec=eps_dec,
-        chunk=chunk,
-    )
-    if start is not None and len(start[0]):
-        search.begin(start[0], np.asarray(start[1]))
-    walk = search.by_residual if order == "residual" else search.as_given
-    converged = [search.turn(m, words, walk) for m, words in zip(range(search.n_embeddings), candidates, strict=True)]
-    accepted = search.state.accepted
-    vectors = search.state.vectors[accepted]
-    return Decomposition(
-        words=tuple(search.words[i] for i in accepted),
-        vectors=(orthogonalised(vectors) if orthogonal and len(vectors) else vectors).astype(np.float32),
-        n_examined=search.n_examined,
-        converged=tuple(converged),
-    )
+        )
+        search = _Search(
+            state=state,
+            vectors_of=vectors_of,
+            eps_orth=eps_orth + _ROUNDING[dtype],
+            eps_dec=eps_dec,
+            chunk=chunk,
+            known=known,
+        )
+        try:
+            return search.run(candidates, order, start)
+        except Imprecise:
+            known = search.all_known()
+    raise AssertionError("products in float64 are never imprecise")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -136,13 +146,37 @@ class _Search:
     words: list[str] = field(default_factory=list[str])
     numbers: dict[str, int] = field(default_factory=dict[str, int])
     examined: set[str] = field(default_factory=set[str])
+    known: dict[str, NDArray[np.floating[Any]]] = field(default_factory=dict[str, NDArray[np.floating[Any]]])
     settled: bool = True
+
+    def run(
+        self, candidates: Sequence[Sequence[str]], order: CandidateOrder, start: tuple[Sequence[str], ArrayLike] | None
+    ) -> Decomposition:
+        """All embeddings' turns."""
+        if start is not None and len(start[0]):
+            self.begin(start[0], np.asarray(start[1]))
+        walk = self.by_residual if order == "residual" else self.as_given
+        converged = [self.turn(m, words, walk) for m, words in zip(range(self.n_embeddings), candidates, strict=True)]
+        accepted = self.state.accepted
+        vectors = self.state.vectors[accepted]
+        if self.state.orthogonal and accepted:
+            vectors = orthogonalised(vectors)
+        return Decomposition(
+            words=tuple(self.words[i] for i in accepted),
+            vectors=vectors.astype(np.float32),
+            n_examined=self.n_examined,
+            converged=tuple(converged),
+        )
+
+    def all_known(self) -> dict[str, NDArray[np.floating[Any]]]:
+        """The vectors that the source gave, so that it is not asked again."""
+        return self.known | {word: self.state.vectors[i] for word, i in self.numbers.items()}
 
     @property
     def n_embeddings(self) -> int:
         return len(self.state.embeddings)
 
-    def begin(self, words: Sequence[str], vectors: NDArray[np.floating]) -> None:
+    def begin(self, words: Sequence[str], vectors: NDArray[np.floating[Any]]) -> None:
         """Accept words without a question."""
         numbers = self._know(words, vectors)
         self.examined.update(words)
@@ -162,8 +196,8 @@ class _Search:
         n_before = len(self.state.accepted)
         met = self._met(m, self.state.place(m).left)
         if not met:
-            new = [word for word in dict.fromkeys(candidates) if word not in self.examined]
-            met = walk(m, new)
+            new = [] if self.examined.issuperset(candidates) else list(dict.fromkeys(candidates))
+            met = walk(m, [word for word in new if word not in self.examined])
         self.settled = len(self.state.accepted) == n_before
         return met
 
@@ -208,6 +242,8 @@ class _Search:
     def _close(self, m: int) -> None:
         """Give the panel's columns to whoever may still need them."""
         state = self.state
+        if not len(state.panel):
+            return
         fresh = [i for i in np.flatnonzero(state.cosines <= self.eps_orth) if self.words[i] not in self.examined]
         state.close(slice(m, None), np.array(fresh, np.intp))
 
@@ -218,11 +254,15 @@ class _Search:
     def _fetch(self, words: Sequence[str]) -> NDArray[np.intp]:
         """Numbers of words; the source is asked for those that are not known."""
         asked = [word for word in words if word not in self.numbers]
-        if asked:
-            self._know(asked, np.asarray(self.vectors_of(asked)))
+        old = [word for word in asked if word in self.known]
+        new = [word for word in asked if word not in self.known]
+        if old:
+            self._know(old, np.stack([self.known[word] for word in old]))
+        if new:
+            self._know(new, np.asarray(self.vectors_of(new)))
         return np.array([self.numbers[word] for word in words], np.intp)
 
-    def _know(self, words: Sequence[str], rows: NDArray[np.floating]) -> NDArray[np.intp]:
+    def _know(self, words: Sequence[str], rows: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
         expected = (len(words), self.state.embeddings.shape[1])
         if rows.shape != expected:
             raise WeightsError(f"sub-vectors: expected shape {expected}, got {rows.shape}")

@@ -4,7 +4,8 @@ Nothing here is D wide beside the rows themselves. A row (an embedding or a word
 accepted word. By least squares the column is the inner product with the word's own new direction (a Cholesky factor, one
 column an accepted word); by projection it is the inner product with the word's sub-vector. Columns of all rows are computed
 together, once a panel of words has been accepted, so that the work is in large matrix products; for the few rows that are
-looked at before, the open panel's columns are computed apart. All in float64.
+looked at before, the open panel's columns are computed apart. Products over the width are taken in the type of the
+embeddings (float64, or float32 for speed), all that follows in float64.
 """
 
 from __future__ import annotations
@@ -19,26 +20,33 @@ from scipy.linalg import solve_triangular
 
 from xpert.decompose.coefficients import CoefficientRule
 
-__all__ = ["NOTHING", "Block", "Elimination", "Place"]
+__all__ = ["NOTHING", "Block", "Elimination", "Imprecise", "Place"]
 
 Float64: TypeAlias = NDArray[np.float64]
+Rows: TypeAlias = NDArray[np.floating[Any]]
 Indices: TypeAlias = NDArray[np.intp]
 
 NOTHING = 1e-8
 """A norm below this is that of a zero vector."""
 _DEPENDENT = 1e-12
 """A word whose new part has less than this share of its squared norm adds no direction."""
+_DOUBTFUL = 1e-3
+"""Below this share, products in float32 do not tell how long the new part is."""
 _EQUAL = 1e-9
 """Alignments that differ by less than this share of the largest are equal."""
 _FOLD = 64
 """Words accepted in a block before their columns are taken out of its inner products."""
 
 
+class Imprecise(Exception):
+    """Accepted words are too nearly dependent for products in float32."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Place:
     """Where one embedding stands: its columns, the weights of the accepted words, and its squared residual."""
 
-    embedding: Float64
+    embedding: Rows
     columns: Float64
     weights: Float64
     left: float
@@ -49,7 +57,7 @@ class Elimination:
     """Rows and their columns.
 
     Attributes:
-        embeddings: ``(M, D)``.
+        embeddings: ``(M, D)`` float64, or float32 for products in float32.
         rule: How coefficients are computed.
         orthogonal: Whether axes are made orthogonal: then a word is compared with the new parts of the accepted ones.
         vectors: ``(W, D)`` of the known words; rows behind ``n_words`` are room to grow.
@@ -60,12 +68,12 @@ class Elimination:
         left: ``(M,)`` their squared residuals, up to the open panel.
     """
 
-    embeddings: Float64
+    embeddings: Rows
     rule: CoefficientRule
     orthogonal: bool
     n_words: int = 0
     accepted: list[int] = field(default_factory=list[int])
-    vectors: Float64 = field(init=False)
+    vectors: Rows = field(init=False)
     norms: Float64 = field(init=False)
     cosines: Float64 = field(init=False)
     panel: Float64 = field(init=False)
@@ -76,9 +84,9 @@ class Elimination:
 
     def __post_init__(self) -> None:
         m, d = self.embeddings.shape
-        self.vectors, self.panel = np.zeros((0, d)), np.zeros((0, 0))
+        self.vectors, self.panel = np.zeros((0, d), self.embeddings.dtype), np.zeros((0, 0))
         self.norms, self.cosines = np.zeros(0), np.zeros(0)
-        self.squares = np.einsum("md,md->m", self.embeddings, self.embeddings)
+        self.squares = _squares(self.embeddings)
         self.left = self.squares.copy()
         self._words, self._embedded = np.zeros((0, 0)), np.zeros((m, 0))
 
@@ -98,10 +106,10 @@ class Elimination:
         self.vectors = _room(self.vectors, last, rows.shape[1])
         self._words = _room(self._words, last, n)
         self.vectors[first:last] = rows
-        norms = np.linalg.norm(self.vectors[first:last], axis=1)
+        norms = np.sqrt(_squares(self.vectors[first:last]))
         cosines, closed = np.zeros(len(rows)), self.accepted[:n]
         if closed:
-            inner = self.vectors[first:last] @ self.vectors[closed].T
+            inner = _inner(self.vectors[first:last], self.vectors[closed])
             least = self.rule == "least-squares"
             columns = _solved(inner, self._words[closed, :n]) if least else inner
             self._words[first:last, :n] = columns
@@ -150,7 +158,8 @@ class Elimination:
         words, opened = words[keep], opened[keep]
         rows = _together(words)
         vectors, columns = self.vectors[rows], np.concatenate([self._words[rows, :n], opened], axis=1)
-        gram, toward = vectors @ vectors.T, vectors @ place.embedding
+        gram, toward = _inner(vectors, vectors), _inner(vectors, place.embedding[None])[:, 0]
+        np.fill_diagonal(gram, self.norms[words] ** 2)
         return Block(
             words=words,
             norms=self.norms[words],
@@ -163,6 +172,7 @@ class Elimination:
             rule=self.rule,
             orthogonal=self.orthogonal,
             eps_orth=eps_orth,
+            doubtful=_DOUBTFUL if self.embeddings.dtype == np.float32 else 0.0,
         )
 
     def accept(self, block: Block) -> None:
@@ -175,10 +185,10 @@ class Elimination:
         self.panel = panel
         self.accepted.extend(block.words[block.taken].tolist())
 
-    def _columns(self, rows: Float64, closed: Float64) -> tuple[Float64, Float64]:
+    def _columns(self, rows: Rows, closed: Float64) -> tuple[Float64, Float64]:
         """Inner products of rows ``(N, D)`` with the open panel, and their columns ``(N, B)``."""
         opened = self.open_words
-        inner = rows @ self.vectors[opened].T
+        inner = _inner(rows, self.vectors[_together(np.array(opened, np.intp))])
         if self.rule == "projection" or not opened:
             return inner, inner
         before = self._words[opened, : self.n_closed]
@@ -228,6 +238,7 @@ class Block:
         taken: Positions of the words accepted here.
         own: ``(N, ...)`` columns over the words accepted here.
         alive: ``(N,)`` which words may still be accepted.
+        doubtful: Share of a word's squared norm below which its new part is not known; 0 where products are exact.
     """
 
     words: Indices
@@ -241,6 +252,7 @@ class Block:
     rule: CoefficientRule
     orthogonal: bool
     eps_orth: float
+    doubtful: float
     taken: list[int] = field(default_factory=list[int])
     own: Float64 = field(init=False)
     alive: NDArray[np.bool_] = field(init=False)
@@ -279,12 +291,19 @@ class Block:
         return True
 
     def _column(self, j: int) -> Float64:
-        """``(N,)`` the words' columns over word ``j``; zeros where it adds no direction."""
+        """``(N,)`` the words' columns over word ``j``; zeros where it adds no direction.
+
+        Raises:
+            Imprecise: Products in float32 do not tell whether it does.
+        """
         if self.rule == "projection":
             return self.gram[:, j]
         recent = self.own[:, self._folded : len(self.taken)]
         inner = self.rest[:, j] - recent @ recent[j]
-        if inner[j] <= _DEPENDENT * float(self.norms[j]) ** 2:
+        share = float(inner[j]) / max(float(self.norms[j]) ** 2, NOTHING**2)
+        if share < self.doubtful:
+            raise Imprecise
+        if share <= _DEPENDENT:
             return np.zeros(len(inner))
         return inner / np.sqrt(inner[j])
 
@@ -316,11 +335,22 @@ def _together(words: Indices) -> Indices | slice:
     return words
 
 
-def _room(array: Float64, rows: int, columns: int) -> Float64:
+def _inner(rows: Rows, others: Rows) -> Float64:
+    """Inner products ``(N, B)``, taken in the rows' type."""
+    return (rows @ others.T).astype(np.float64, copy=False)
+
+
+def _squares(rows: Rows) -> Float64:
+    """``(N,)`` squared norms in float64, a few rows at a time."""
+    parts = [rows[i : i + 256].astype(np.float64, copy=False) for i in range(0, len(rows), 256)]
+    return np.concatenate([np.zeros(0), *(np.einsum("nd,nd->n", part, part) for part in parts)])
+
+
+def _room(array: Rows, rows: int, columns: int) -> Any:
     """The array, or a copy with room for so many rows and columns and as many again."""
     if array.shape[0] >= rows and array.shape[1] >= columns:
         return array
     shape = [old if old >= new else max(new, 2 * old) for old, new in zip(array.shape, (rows, columns), strict=True)]
-    larger = np.zeros(shape)
+    larger = np.zeros(shape, array.dtype)
     larger[: array.shape[0], : array.shape[1]] = array
     return larger
