@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xpert.basis import SubvectorBasis
-from xpert.decompose import CandidateOrder, Decomposition, relative_residual, residual_directions, span_norm
+from xpert.decompose import CHUNK, CandidateOrder, Decomposition, relative_residual, residual_directions, span_norm
 from xpert.embedding import PairEmbeddings, joined, measured_scale
 from xpert.protocols import SubvectorContext, SubvectorSource
 from xpert.provenance import Fit
@@ -74,7 +74,10 @@ def word_axes(
         rows = np.asarray(source.vectors(words, context), np.float32)
         return np.pad(rows, ((0, 0), (0, padding)))
 
-    return basis.extend(hidden, models.candidates, vectors_of, eps_orth=eps_orth, eps_dec=eps_dec, order=order)
+    chunk = getattr(source, "chunk", CHUNK)
+    return basis.extend(
+        hidden, models.candidates, vectors_of, eps_orth=eps_orth, eps_dec=eps_dec, order=order, chunk=chunk
+    )
 
 
 def with_measured_axes(basis: SubvectorBasis, models: Embedded, names: Sequence[str]) -> SubvectorBasis:

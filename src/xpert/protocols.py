@@ -172,7 +172,11 @@ class SubvectorContext:
 
 @runtime_checkable
 class SubvectorSource(Protocol):
-    """Turns words into sub-vectors."""
+    """Turns words into sub-vectors.
+
+    A source whose sub-vectors are cheap may have an attribute ``chunk``: how many words it wants to be asked for at once, though
+    not all may be needed. Without it, it is asked for 8.
+    """
 
     name: str
 

@@ -7,7 +7,7 @@ Source: Wang et al. 2025 (arXiv 2504.13938), section 4, Eq. 2-3 and Algorithm 1.
 coefficients by least squares, candidates re-ranked by the residual, orthogonalised axes.
 """
 
-from xpert.decompose.algorithm1 import AxesRule, CandidateOrder, Decomposition, VectorsOf, algorithm1
+from xpert.decompose.algorithm1 import CHUNK, AxesRule, CandidateOrder, Decomposition, VectorsOf, algorithm1
 from xpert.decompose.coefficients import (
     CoefficientRule,
     coefficients,
@@ -16,6 +16,7 @@ from xpert.decompose.coefficients import (
     residual_directions,
     span_norm,
 )
+from xpert.decompose.naming import inner_products, naming_weights
 
 __all__ = [
     "AxesRule",
@@ -24,7 +25,10 @@ __all__ = [
     "Decomposition",
     "VectorsOf",
     "algorithm1",
+    "CHUNK",
     "coefficients",
+    "inner_products",
+    "naming_weights",
     "orthogonalised",
     "relative_residual",
     "residual_directions",

@@ -34,7 +34,7 @@ _DOUBTFUL = 1e-3
 """Below this share, products in float32 do not tell how long the new part is."""
 _EQUAL = 1e-9
 """Alignments that differ by less than this share of the largest are equal."""
-_FOLD = 64
+_FOLD = 32
 """Words accepted in a block before their columns are taken out of its inner products."""
 
 
@@ -301,7 +301,7 @@ class Block:
         recent = self.own[:, self._folded : len(self.taken)]
         inner = self.rest[:, j] - recent @ recent[j]
         share = float(inner[j]) / max(float(self.norms[j]) ** 2, NOTHING**2)
-        if share < self.doubtful:
+        if self.doubtful and share < self.doubtful:
             raise Imprecise
         if share <= _DEPENDENT:
             return np.zeros(len(inner))
