@@ -19,13 +19,13 @@ from xpert.decompose.coefficients import (
 from xpert.decompose.naming import inner_products, naming_weights
 
 __all__ = [
+    "CHUNK",
     "AxesRule",
     "CandidateOrder",
     "CoefficientRule",
     "Decomposition",
     "VectorsOf",
     "algorithm1",
-    "CHUNK",
     "coefficients",
     "inner_products",
     "naming_weights",

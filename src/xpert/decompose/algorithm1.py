@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xpert.decompose.coefficients import CoefficientRule, orthogonalised
-from xpert.decompose.elimination import NOTHING, Elimination, Imprecise, Place
+from xpert.decompose.elimination import NOTHING, Elimination, ImpreciseError, Place
 from xpert.errors import WeightsError
 from xpert.types import Array
 
@@ -128,7 +128,7 @@ def algorithm1(
         )
         try:
             return search.run(candidates, order, start)
-        except Imprecise:
+        except ImpreciseError:
             known = search.all_known()
     raise AssertionError("products in float64 are never imprecise")
 

@@ -20,7 +20,7 @@ from scipy.linalg import solve_triangular
 
 from xpert.decompose.coefficients import CoefficientRule
 
-__all__ = ["NOTHING", "Block", "Elimination", "Imprecise", "Place"]
+__all__ = ["NOTHING", "Block", "Elimination", "ImpreciseError", "Place"]
 
 Float64: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.floating[Any]]
@@ -38,7 +38,7 @@ _FOLD = 32
 """Words accepted in a block before their columns are taken out of its inner products."""
 
 
-class Imprecise(Exception):
+class ImpreciseError(ArithmeticError):
     """Accepted words are too nearly dependent for products in float32."""
 
 
@@ -294,7 +294,7 @@ class Block:
         """``(N,)`` the words' columns over word ``j``; zeros where it adds no direction.
 
         Raises:
-            Imprecise: Products in float32 do not tell whether it does.
+            ImpreciseError: Products in float32 do not tell whether it does.
         """
         if self.rule == "projection":
             return self.gram[:, j]
@@ -302,7 +302,7 @@ class Block:
         inner = self.rest[:, j] - recent @ recent[j]
         share = float(inner[j]) / max(float(self.norms[j]) ** 2, NOTHING**2)
         if self.doubtful and share < self.doubtful:
-            raise Imprecise
+            raise ImpreciseError
         if share <= _DEPENDENT:
             return np.zeros(len(inner))
         return inner / np.sqrt(inner[j])
