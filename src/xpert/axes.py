@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xpert.basis import SubvectorBasis
 from xpert.catalog_pairs import PairRows
-from xpert.decompose import CandidateOrder, Decomposition, relative_residual, residual_directions, span_norm
+from xpert.decompose import CHUNK, CandidateOrder, Decomposition, relative_residual, residual_directions, span_norm
 from xpert.embedding import measured_scale, scaled
 from xpert.protocols import SubvectorContext, SubvectorSource
 from xpert.provenance import Fit
@@ -110,7 +110,10 @@ def word_axes(
         rows = np.asarray(source.vectors(words, context), np.float32)
         return np.pad(rows, ((0, 0), (0, padding)))
 
-    return basis.extend(hidden, candidates, vectors_of, eps_orth=eps_orth, eps_dec=eps_dec, order=order)
+    chunk = getattr(source, "chunk", CHUNK)
+    return basis.extend(
+        hidden, candidates, vectors_of, eps_orth=eps_orth, eps_dec=eps_dec, order=order, chunk=chunk
+    )
 
 
 def with_measured_axes(basis: SubvectorBasis, models: Embedded, names: Sequence[str]) -> SubvectorBasis:

@@ -201,6 +201,9 @@ class SubvectorSource(Protocol):
     """Turns words into sub-vectors.
 
     One with an attribute ``fingerprint`` (a str: its settings and whatever it computes with beside the context) has them cached.
+
+    A source whose sub-vectors are cheap may have an attribute ``chunk``: how many words it wants to be asked for at once, though
+    not all may be needed. Without it, it is asked for 8.
     """
 
     name: str

@@ -41,6 +41,7 @@ class DescribedSubvectors:
     """
 
     name = "described"
+    chunk = 1024  # words at once: a description is one short text
 
     def __init__(
         self,
