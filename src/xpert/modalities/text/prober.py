@@ -17,7 +17,10 @@ from xpert.loading import choose_device, choose_dtype, has_tokenizer, load_model
 from xpert.modalities.text.adapters import applied, check_adapter
 from xpert.modalities.text.full import check_full
 from xpert.modalities.text.generate import answers, second_answers
+from xpert.modalities.text.grouped import NotRowwiseError
+from xpert.modalities.text.many import answers_of_groups
 from xpert.modalities.text.recorded import RecordedAnswers, card_of, shared_prompts
+from xpert.tensors.lora import is_plain_lora
 from xpert.references import Kind, declared_base, is_hub_id, kind_of, parse_reference, resolve
 from xpert.types import Generation, ModelCard
 from xpert.weights import digest, weight_files
@@ -65,6 +68,38 @@ class TextProber:
             return answers(
                 model, tokenizer, prompts, generation, what=Path(reference).name if reference else "the base"
             )
+
+    def answer_many(
+        self, references: Sequence[str], prompts: Sequence[str], generation: Generation
+    ) -> Iterator[tuple[str, list[str]]]:
+        """The answers of several models to the same prompts, each as `answer` gives them, as soon as they are there.
+
+        Plain LoRA adapters come first: their rows share the batches over the one base. The others follow one by one.
+
+        Raises:
+            xpert.errors.IncompatibleModelError: A model is not one of this base; found before any answers.
+            xpert.errors.WeightsError: Weights are not finite.
+        """
+        kinds = [self._check(reference) for reference in references]
+        together = [
+            reference
+            for reference, kind in zip(references, kinds, strict=True)
+            if kind == "adapter" and is_plain_lora(resolve(reference))
+        ]
+        left = list(references)
+        groups = answers_of_groups(
+            self._live(), self._tokenizer, [resolve(reference) for reference in together], prompts, generation
+        )
+        try:
+            for texts in groups:
+                for found in texts:
+                    reference = together.pop(0)
+                    left.remove(reference)
+                    yield reference, found
+        except NotRowwiseError:
+            pass  # layers of this base do not see whole rows: the adapters are asked one by one, too
+        for reference in left:
+            yield reference, self.answer(reference, prompts, generation)
 
     def prompts(self, references: Sequence[str]) -> list[str] | None:
         """Prompts that come with the base, or that all recorded models among the references answered; else None."""
