@@ -37,7 +37,7 @@ class AdapterRows:
         self._there: list[int] = []
         self._used = dict(stacks)
         self._n_rows = 0
-        self._spread: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._counts: list[int] = []
 
     def assign(self, adapters: Sequence[int]) -> None:
         """Say which adapter each of the ``B`` rows has; rows of one adapter stand together."""
@@ -47,23 +47,20 @@ class AdapterRows:
             raise ValueError("rows of one adapter must stand together")
         if there != self._there:
             self._used = {name: (a[there], b[there]) for name, (a, b) in self._stacks.items()}
-        self._there, self._n_rows = there, len(adapters)
-        device = next(iter(self._stacks.values()))[0].device
-        self._spread = None if len(set(counts)) == 1 else _spread(counts, device)
+        self._there, self._counts, self._n_rows = there, counts, len(adapters)
 
     def add(self, name: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """``y (B, T, out)`` plus each row's own update of ``x (B, T, in)``; float32 inside, as PEFT does it."""
+        """``y (B, T, out)`` plus each row's own update of ``x (B, T, in)``, added in float32, as PEFT does it; ``y`` is used up."""
         if x.ndim != 3 or x.shape[0] != self._n_rows:
             raise NotRowwiseError(f"{name}: input of shape {tuple(x.shape)} for {self._n_rows} rows")
         a, b = self._used[name]
-        part = x.to(a.dtype)
-        if self._spread is not None:
-            part = part.index_select(0, self._spread[0])
-        delta = torch.bmm(torch.bmm(part.reshape(len(a), -1, part.shape[-1]), a), b)
-        delta = delta.view(part.shape[0], part.shape[1], -1)
-        if self._spread is not None:
-            delta = delta.index_select(0, self._spread[1])
-        return (y + delta).to(y.dtype)
+        x, total = x.to(a.dtype), y.to(a.dtype).contiguous()
+        if len(set(self._counts)) == 1:
+            total.view(len(a), -1, total.shape[-1]).baddbmm_(x.reshape(len(a), -1, x.shape[-1]) @ a, b)
+        else:
+            for g, (part, out) in enumerate(zip(x.split(self._counts), total.split(self._counts), strict=True)):
+                out.view(-1, out.shape[-1]).addmm_(part.reshape(-1, part.shape[-1]) @ a[g], b[g])
+        return total.to(y.dtype)
 
 
 @contextmanager
@@ -115,11 +112,3 @@ def _stack(name: str, module: Any, adapters: Sequence[LoraAdapter]) -> tuple[tor
     except IncompatibleModelError as error:
         raise IncompatibleModelError(f"module {name}: {error}") from None
     return a.to(module.weight.device), b.to(module.weight.device)
-
-
-def _spread(counts: Sequence[int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices that spread rows over equal slots, one an adapter (short ones repeat their last row), and that take them back."""
-    most, starts = max(counts), [sum(counts[:g]) for g in range(len(counts))]
-    there = [first + min(k, n - 1) for first, n in zip(starts, counts, strict=True) for k in range(most)]
-    back = [g * most + k for g, n in enumerate(counts) for k in range(n)]
-    return torch.tensor(there, device=device), torch.tensor(back, device=device)

@@ -20,8 +20,8 @@ from xpert.modalities.text.generate import answers, second_answers
 from xpert.modalities.text.grouped import NotRowwiseError
 from xpert.modalities.text.many import answers_of_groups
 from xpert.modalities.text.recorded import RecordedAnswers, card_of, shared_prompts
-from xpert.tensors.lora import is_plain_lora
 from xpert.references import Kind, declared_base, is_hub_id, kind_of, parse_reference, resolve
+from xpert.tensors.lora import is_plain_lora
 from xpert.types import Generation, ModelCard
 from xpert.weights import digest, weight_files
 
