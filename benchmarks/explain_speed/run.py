@@ -68,6 +68,7 @@ class Outcome:
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
+        """Add what the block takes to a part."""
         wall, cpu = time.perf_counter(), time.process_time()
         yield
         self.wall[part] = self.wall.get(part, 0.0) + time.perf_counter() - wall

@@ -142,7 +142,9 @@ def generate(
     with torch.inference_mode():
         for batch in track(batches, description, total=len(batches)):
             ids, mask = left_padded([rows[i] for i in batch], pad_id, model.device)
-            produced = _decode(model, ids, mask, rules, [row_seeds[i] for i in batch], batch, arrange)
+            produced = _decode(
+                model, ids, mask, rules, seeds=[row_seeds[i] for i in batch], prompts=batch, arrange=arrange
+            )
             for i, tokens in zip(batch, produced, strict=True):
                 answers[i] = tokenizer.decode(tokens, skip_special_tokens=True).strip()
     return answers
@@ -192,6 +194,7 @@ def _decode(
     ids: torch.Tensor,
     mask: torch.Tensor,
     rules: _Rules,
+    *,
     seeds: Sequence[int],
     prompts: Sequence[int],
     arrange: Arrange | None,

@@ -58,7 +58,7 @@ def answers_of_groups(
             adapters = coming.result()
             coming = reader.submit(_read, groups[g + 1]) if g + 1 < len(groups) else None
             what = f"{len(adapters)} adapters, group {g + 1} of {len(groups)}"
-            yield _group(model, tokenizer, adapters, prompts, generation, rows, what)
+            yield _group(model, tokenizer, adapters, prompts, generation, n_rows=rows, what=what)
 
 
 def _group(
@@ -67,6 +67,7 @@ def _group(
     adapters: Sequence[LoraAdapter],
     prompts: Sequence[str],
     generation: Generation,
+    *,
     n_rows: int,
     what: str,
 ) -> list[list[str]]:

@@ -14,7 +14,7 @@ import torch
 from xpert.errors import DataError, IncompatibleModelError, ReferenceNotFoundError
 from xpert.examples import load_prompts
 from xpert.loading import choose_device, choose_dtype, has_tokenizer, load_model, load_tokenizer
-from xpert.modalities.text.adapters import applied, check_adapter
+from xpert.modalities.text.adapters import applied, check_adapter, skeleton_of
 from xpert.modalities.text.full import check_full
 from xpert.modalities.text.generate import answers, second_answers
 from xpert.modalities.text.grouped import NotRowwiseError
@@ -49,10 +49,11 @@ class TextProber:
         self._tokenizer = load_tokenizer(self.folder)
         self._model = load_model(self.folder, device=self.device, dtype=self.dtype)
         self._recorded: dict[str, RecordedAnswers] = {}
+        self._skeleton: Any = None
 
     def close(self) -> None:
         """Free the weights. A second call does nothing."""
-        self._model = None
+        self._model = self._skeleton = None
         _free()
 
     def card(self, name: str, reference: str) -> ModelCard:
@@ -151,7 +152,7 @@ class TextProber:
             self._answers_of(reference)
         elif kind == "adapter":
             self._check_declared(reference, declared_base(folder))
-            check_adapter(folder, self.folder)
+            self._check_on_skeleton(folder)
         elif kind == "full":
             check_full(folder, self.folder)
         else:
@@ -159,6 +160,12 @@ class TextProber:
                 f"model {reference!r} is a pipeline: expected a causal LM, an adapter or answers"
             )
         return kind
+
+    def _check_on_skeleton(self, folder: Path) -> None:
+        """One skeleton serves all adapters; after an error the next one gets a new one."""
+        skeleton, self._skeleton = self._skeleton or skeleton_of(self.folder), None
+        check_adapter(folder, skeleton)
+        self._skeleton = skeleton
 
     def _check_declared(self, reference: str, declared: str | None) -> None:
         """An adapter of the same shape may still be another base's: compare the base it names, as far as that is at hand."""
