@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers.cache_utils import DynamicLayer
@@ -15,9 +15,9 @@ class _RoomyLayer(DynamicLayer):
 
     def __init__(self, layer: DynamicLayer, room: int) -> None:
         super().__init__()
-        keys: Any = layer.keys
+        keys, values = cast(torch.Tensor, layer.keys), cast(torch.Tensor, layer.values)
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self._all = [_enlarged(part, room) for part in (keys, layer.values)]
+        self._all = [_enlarged(part, room) for part in (keys, values)]
         self._show(keys.shape[2])
 
     def update(  # pyright: ignore[reportIncompatibleMethodOverride]
