@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from xpert.decoding import left_padded
 from xpert.errors import IncompatibleModelError, WeightsError
 from xpert.progress import track
 from xpert.summarizers.batching import batches
+from xpert.summarizers.prefixes import Layers, PrefixCache, joined_cache, prefix_states
 from xpert.summarizers.words import (
     UNFINISHED,
     USUAL,
@@ -24,7 +25,7 @@ from xpert.summarizers.words import (
 )
 from xpert.types import Array, Candidate
 
-__all__ = ["last_hidden", "next_distribution", "next_words", "output_layer"]
+__all__ = ["Known", "keep_prefixes", "last_hidden", "next_distribution", "next_words", "output_layer"]
 
 HANDFUL = 4
 """Prompts on which word pieces are tried out."""
@@ -46,8 +47,47 @@ def output_layer(model: Any) -> Any:
     return layer
 
 
+Known = Sequence[Layers | None]
+"""For each row the keys and values of its first tokens, where they are known."""
+
+
+def keep_prefixes(
+    model: Any,
+    prefixes: PrefixCache,
+    rows: Mapping[str, Sequence[int]],
+    *,
+    pad_id: int,
+    token_budget: int,
+) -> None:
+    """Read prefixes and hold their keys and values; the cache switches itself off for a model that cannot share them.
+
+    Args:
+        model: A causal LM in evaluation mode.
+        prefixes: Where they are kept.
+        rows: Text of a prefix to its token ids.
+        pad_id: Any id; padding is masked.
+        token_budget: Tokens in a batch at most, padding included.
+    """
+    heads = list(rows)
+    with torch.inference_mode():
+        for batch in batches([len(rows[head]) for head in heads], token_budget=token_budget):
+            states = prefix_states(model, [rows[heads[i]] for i in batch], pad_id)
+            if states is None:
+                prefixes.supported = False
+                return
+            for i, layers in zip(batch, states, strict=True):
+                prefixes.keep(heads[i], rows[heads[i]], layers)
+
+
 def last_hidden(
-    model: Any, rows: Sequence[Sequence[int]], *, pad_id: int, token_budget: int, batch_size: int | None, what: str
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    *,
+    pad_id: int,
+    token_budget: int,
+    batch_size: int | None,
+    what: str,
+    known: Known | None = None,
 ) -> Array:
     """Hidden state at the last position of each row, after the final norm: the vector that the output layer multiplies.
 
@@ -58,6 +98,7 @@ def last_hidden(
         token_budget: Tokens in a batch at most, padding included.
         batch_size: Rows in a batch at most; None: the budget alone decides.
         what: What the progress bar says.
+        known: Keys and values of the rows' first tokens, which are not read again.
 
     Returns:
         ``(P, D)`` float32, in the order of the rows; a row depends on itself alone.
@@ -66,18 +107,40 @@ def last_hidden(
         xpert.errors.WeightsError: A hidden state is not finite.
     """
     hidden = np.zeros((len(rows), output_layer(model).weight.shape[1]), np.float32)
-    plan = list(batches([len(row) for row in rows], token_budget=token_budget, batch_size=batch_size))
+    known = known or [None] * len(rows)
+    plan: list[list[int]] = []
+    for places in ([i for i, k in enumerate(known) if k is None], [i for i, k in enumerate(known) if k is not None]):
+        lengths = [len(rows[i]) for i in places]
+        plan += [
+            [places[k] for k in batch] for batch in batches(lengths, token_budget=token_budget, batch_size=batch_size)
+        ]
     with torch.inference_mode():
         for batch in track(plan, what, total=len(plan)):
-            ids, mask = left_padded([rows[i] for i in batch], pad_id, model.device)
-            positions = (mask.cumsum(1) - 1).clamp(min=0)
-            out = model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
-            hidden[batch] = out.last_hidden_state[:, -1].float().cpu().numpy()
+            states = _states(model, [rows[i] for i in batch], [k for i in batch if (k := known[i]) is not None], pad_id)
+            hidden[batch] = states.float().cpu().numpy()
     if not np.isfinite(hidden).all():
         raise WeightsError(
             "the summarizer's hidden states are not finite: its weights hold NaN, or the dtype overflows"
         )
     return hidden
+
+
+def _states(model: Any, rows: Sequence[Sequence[int]], known: Sequence[Layers], pad_id: int) -> torch.Tensor:
+    """Last hidden states ``(B, D)`` of a batch: of whole rows, or of what follows the first tokens where all rows' are known."""
+    if not known:
+        ids, mask = left_padded(rows, pad_id, model.device)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        out = model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        return out.last_hidden_state[:, -1]
+    cache, before = joined_cache(known)
+    rest = [row[layers[0][0].shape[1] :] for row, layers in zip(rows, known, strict=True)]
+    ids, mask = left_padded(rest, pad_id, model.device)
+    mask = torch.cat([before, mask], dim=1)
+    positions = (mask.cumsum(1) - 1)[:, before.shape[1] :].clamp(min=0)
+    out = model.base_model(
+        input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+    )
+    return out.last_hidden_state[:, -1]
 
 
 def next_distribution(model: Any, hidden: Array) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,17 @@ from xpert.loading import choose_device, choose_dtype, load_model, load_tokenize
 from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
 from xpert.summarizers.aspects import InstructionLike, find_instruction
-from xpert.summarizers.causal import MAX_PIECES, last_hidden, next_distribution, next_words, output_layer
+from xpert.summarizers.causal import (
+    MAX_PIECES,
+    Known,
+    keep_prefixes,
+    last_hidden,
+    next_distribution,
+    next_words,
+    output_layer,
+)
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction, load_instruction
+from xpert.summarizers.prefixes import PrefixCache, shared_length
 from xpert.tensors.files import sha256_bytes
 from xpert.types import AnswerPair, Array, Summary
 from xpert.weights import model_digest
@@ -25,6 +34,8 @@ __all__ = ["HFSummarizer"]
 
 WRITE_TEMPERATURE = 0.8
 WRITE_TOP_P = 0.95
+_GAP = "\ue000"
+"""Stands for the other answer when the text before it is looked for; a private character that no answer has."""
 
 
 class HFSummarizer:
@@ -43,6 +54,8 @@ class HFSummarizer:
         batch_size: Pairs in a batch at most; None: the token budget alone decides.
         max_answer_tokens: Each answer is cut to so many tokens; None: as the instruction says.
         token_budget: Tokens in a batch at most, padding included.
+        prefix_bytes: Memory for keys and values of what questions have in common (instruction and base answer), which are
+            then read once for all models; 0: each question is read whole.
         name: Provenance; None: ``hf:REFERENCE``.
 
     Raises:
@@ -63,6 +76,7 @@ class HFSummarizer:
         batch_size: int | None = None,
         max_answer_tokens: int | None = None,
         token_budget: int = 8192,
+        prefix_bytes: int = 1 << 30,
         name: str | None = None,
     ) -> None:
         for option, value in (("batch_size", batch_size), ("max_answer_tokens", max_answer_tokens)):
@@ -81,6 +95,7 @@ class HFSummarizer:
         self._model: Any = load_model(folder, device=where, dtype=self._dtype)
         self._width = int(output_layer(self._model).weight.shape[1])
         self._name = name or f"hf:{reference}"
+        self._prefixes = PrefixCache(prefix_bytes)
 
     @property
     def name(self) -> str:
@@ -124,8 +139,10 @@ class HFSummarizer:
         """
         if not pairs:
             raise DataError("expected at least one pair of answers, got none")
-        rows = self._rows([self._question(pair) for pair in pairs])
-        hidden = self._hidden(rows, "summarizing")
+        cut = dict(zip(texts := [t for pair in pairs for t in (pair.base, pair.other)], self._cut(texts), strict=True))
+        rows = self._rows([self._question(pair, cut, cut[pair.other]) for pair in pairs])
+        heads = [render(self._tokenizer, self._question(pair, cut, _GAP)).partition(_GAP)[0] for pair in pairs]
+        hidden = self._hidden(rows, "summarizing", self._known(rows, heads))
         if n_candidates < 1:
             return Summary(embeddings=hidden)
         probabilities = next_distribution(self._model, hidden)
@@ -172,20 +189,39 @@ class HFSummarizer:
     def close(self) -> None:
         """Free the weights; a second call does nothing."""
         self._model = None
+        self._prefixes = PrefixCache(0)
 
     def _loaded(self) -> Any:
         if self._model is None:
             raise SummarizerError(f"summarizer {self._name} is closed: make a new one")
         return self._model
 
-    def _question(self, pair: AnswerPair) -> str:
-        return self._instruction.compare.format(a=self._cut(pair.base), b=self._cut(pair.other), prompt=pair.prompt)
+    def _question(self, pair: AnswerPair, cut: Mapping[str, str], other: str) -> str:
+        return self._instruction.compare.format(a=cut[pair.base], b=other, prompt=pair.prompt)
 
-    def _cut(self, answer: str) -> str:
-        ids = self._tokenizer(answer, add_special_tokens=False, verbose=False)["input_ids"]
-        if len(ids) <= self._instruction.max_answer_tokens:
-            return answer
-        return self._tokenizer.decode(ids[: self._instruction.max_answer_tokens])
+    def _cut(self, answers: Sequence[str]) -> list[str]:
+        most = self._instruction.max_answer_tokens
+        rows = self._tokenizer(list(answers), add_special_tokens=False, verbose=False)["input_ids"]
+        return [
+            answer if len(ids) <= most else self._tokenizer.decode(ids[:most])
+            for answer, ids in zip(answers, rows, strict=True)
+        ]
+
+    def _known(self, rows: Sequence[Sequence[int]], heads: Sequence[str]) -> Known:
+        """Keys and values of the rows' shared prefixes, those of new ones computed."""
+        if wanted := self._prefixes.wanted(heads):
+            special = not self._tokenizer.chat_template
+            alone = self._tokenizer(wanted, add_special_tokens=special, verbose=False)["input_ids"]
+            firsts = [rows[heads.index(head)] for head in wanted]
+            shared = [list(row[: shared_length(ids, row)]) for ids, row in zip(alone, firsts, strict=True)]
+            keep_prefixes(
+                self._loaded(),
+                self._prefixes,
+                {head: row for head, row in zip(wanted, shared, strict=True) if row},
+                pad_id=self._pad_id,
+                token_budget=self._token_budget,
+            )
+        return [self._prefixes.find(head, row) for head, row in zip(heads, rows, strict=True)]
 
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
         prefix = self._instruction.answer_prefix
@@ -199,13 +235,18 @@ class HFSummarizer:
             )
         return rows
 
-    def _hidden(self, rows: Sequence[Sequence[int]], what: str) -> Array:
+    @property
+    def _pad_id(self) -> int:
         pad = self._tokenizer.pad_token_id
+        return 0 if pad is None else pad
+
+    def _hidden(self, rows: Sequence[Sequence[int]], what: str, known: Known | None = None) -> Array:
         return last_hidden(
             self._loaded(),
             rows,
-            pad_id=0 if pad is None else pad,
+            pad_id=self._pad_id,
             token_budget=self._token_budget,
             batch_size=self._batch_size,
             what=what,
+            known=known,
         )
