@@ -14,6 +14,7 @@ from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
 from xpert.summarizers.causal import last_hidden, next_distribution, next_words, output_layer
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction, load_instruction
+from xpert.summarizers.prompting import CausalPromptSpace
 from xpert.types import AnswerPair, Array, Summary
 
 __all__ = ["HFSummarizer"]
@@ -66,6 +67,8 @@ class HFSummarizer:
         asked = instruction or load_instruction(folder) or LANGUAGE_STYLE
         self._instruction = replace(asked, max_answer_tokens=max_answer_tokens or asked.max_answer_tokens)
         self._batch_size, self._token_budget = batch_size, token_budget
+        self._folder = folder
+        self._prompt_space: CausalPromptSpace | None = None
         self._tokenizer = load_tokenizer(folder)
         self._model: Any = load_model(folder, device=where, dtype=choose_dtype(dtype, where))
         self._width = int(output_layer(self._model).weight.shape[1])
@@ -141,9 +144,17 @@ class HFSummarizer:
             self._rows([self._instruction.meaning.format(word=word) for word in words]), "reading words"
         )
 
+    def prompt_space(self) -> CausalPromptSpace:
+        """The model as prompt tuning sees it: input embeddings in, last hidden states out."""
+        if self._prompt_space is None:
+            self._prompt_space = CausalPromptSpace(
+                self._loaded(), self._tokenizer, folder=self._folder, name=self._name, instruction=self._instruction
+            )
+        return self._prompt_space
+
     def close(self) -> None:
         """Free the weights; a second call does nothing."""
-        self._model = None
+        self._model = self._prompt_space = None
 
     def _loaded(self) -> Any:
         if self._model is None:
