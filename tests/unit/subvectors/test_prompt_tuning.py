@@ -117,8 +117,14 @@ def test_wrong_data(llm: HFSummarizer) -> None:
         tune_prompt(FakeSummarizer(), WORDS[:2], rows, null=null)
     with pytest.raises(SettingsError, match="24 pairs or more"):
         draw_samples(WORDS[:2], rows[:, None], null, n_samples=3)
-    with pytest.raises(TrainingError, match="lower lr"):
-        tune_prompt(llm, WORDS[:2], rows, null=null, settings=TuningSettings(lr=1e38, steps=4, warmup=0))
+
+
+def test_a_loss_that_is_not_finite(llm: HFSummarizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = llm.prompt_space()
+    real = space.hidden
+    monkeypatch.setattr(space, "hidden", lambda *parts: real(*parts) * float("nan"))
+    with pytest.raises(TrainingError, match="step 1: lower lr"):
+        tune_prompt(llm, WORDS[:2], np.ones((2, 48), np.float32), null=np.zeros(48, np.float32))
 
 
 @pytest.mark.parametrize(
