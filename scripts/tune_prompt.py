@@ -34,6 +34,7 @@ from xpert.zoo.corpus import PROPERTIES
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--summarizer", default="zoo:summarizer", metavar="REF")
+    parser.add_argument("--name", help="the summarizer's name in the file; default: its reference")
     parser.add_argument("--base", default="zoo:base", metavar="REF", help="answers the prompts in no style")
     parser.add_argument("--words", type=Path, metavar="FILE", help="synonyms a line; default: the zoo's adjectives")
     parser.add_argument("--n-prompts", type=int, default=48, help="texts a word")
@@ -47,7 +48,7 @@ def main() -> None:
     torch.set_num_threads(1)
     families = PROPERTIES if args.words is None else families_of(args.words)
     held_out = held_out_words(families, seed=args.seed)
-    summarizer = load_summarizer(args.summarizer)
+    summarizer = load_summarizer(args.summarizer, **({"name": args.name} if args.name else {}))
     data = texts(summarizer, args.base, families, args)
     settings = TuningSettings(n_tokens=args.n_tokens, steps=args.steps, seed=args.seed)
     tuned = tuned_on(summarizer, data, held_out, n_samples=args.n_samples, settings=settings)
