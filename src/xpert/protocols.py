@@ -10,9 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from xpert.types import AnswerPair, Array, Example, Generation, ModelCard, Selection, Summary, TrainingReport
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "BatchWriter",
@@ -21,6 +24,8 @@ __all__ = [
     "GroupProber",
     "Modality",
     "Prober",
+    "PromptSpace",
+    "PromptTunable",
     "SelectionMethod",
     "SubvectorContext",
     "SubvectorSource",
@@ -174,6 +179,46 @@ class TextEncoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> Array:
         """``(N, D)`` embeddings of whole texts, each of unit norm before chunks are pooled."""
+        ...
+
+
+class PromptSpace(Protocol):
+    """A summarization LLM as prompt tuning sees it. Tensors are torch's, float32: gradients must flow.
+
+    Attributes:
+        summarizer: The summarizer's provenance.
+        folder: Where the model lies, and a tuned prompt of its own may.
+        text: The question for a word's meaning as the model reads it, with ``{word}``.
+    """
+
+    summarizer: str
+    folder: Path
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weight files."""
+        ...
+
+    def text_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Input embeddings ``(p, E)`` and ``(s, E)`` of what stands before and after the word."""
+        ...
+
+    def word_embeddings(self, words: Sequence[str]) -> list[torch.Tensor]:
+        """Per word the input embeddings ``(t, E)`` of its tokens."""
+        ...
+
+    def hidden(self, prefix: torch.Tensor, words: Sequence[torch.Tensor], suffix: torch.Tensor) -> torch.Tensor:
+        """Last hidden states ``(W, D)`` of ``[prefix, word, suffix]``; a word's row depends on itself alone."""
+        ...
+
+
+@runtime_checkable
+class PromptTunable(Protocol):
+    """A summarizer that takes input embeddings: what prompt-tuned sub-vectors need."""
+
+    def prompt_space(self) -> PromptSpace:
+        """Its model, ready for prompt tuning."""
         ...
 
 

@@ -66,6 +66,7 @@ SUBVECTORS = Registry(
     builtin={
         "contrastive": "xpert.subvectors.contrastive:ContrastiveSubvectors",
         "described": "xpert.subvectors.described:DescribedSubvectors",
+        "prompt-tuned": "xpert.subvectors.prompt_tuned:PromptTunedSubvectors",
     },
 )
 MODALITIES = Registry(

@@ -26,6 +26,7 @@ from xpert.summarizers.causal import (
 )
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction, load_instruction
 from xpert.summarizers.prefixes import PrefixCache, shared_length
+from xpert.summarizers.prompting import CausalPromptSpace
 from xpert.tensors.files import sha256_bytes
 from xpert.types import AnswerPair, Array, Summary
 from xpert.weights import model_digest
@@ -91,6 +92,7 @@ class HFSummarizer:
         self._instruction = replace(asked, max_answer_tokens=max_answer_tokens or asked.max_answer_tokens)
         self._batch_size, self._token_budget = batch_size, token_budget
         self._folder, self._dtype = folder, choose_dtype(dtype, where)
+        self._prompt_space: CausalPromptSpace | None = None
         self._tokenizer = load_tokenizer(folder)
         self._model: Any = load_model(folder, device=where, dtype=self._dtype)
         self._width = int(output_layer(self._model).weight.shape[1])
@@ -186,9 +188,17 @@ class HFSummarizer:
             self._rows([self._instruction.meaning.format(word=word) for word in words]), "reading words"
         )
 
+    def prompt_space(self) -> CausalPromptSpace:
+        """The model as prompt tuning sees it: input embeddings in, last hidden states out."""
+        if self._prompt_space is None:
+            self._prompt_space = CausalPromptSpace(
+                self._loaded(), self._tokenizer, folder=self._folder, name=self._name, instruction=self._instruction
+            )
+        return self._prompt_space
+
     def close(self) -> None:
         """Free the weights; a second call does nothing."""
-        self._model = None
+        self._model = self._prompt_space = None
         self._prefixes = PrefixCache(0)
 
     def _loaded(self) -> Any:
