@@ -10,7 +10,6 @@ folder. Writes ``result.json`` beside this file: shares of users whose style was
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import platform
@@ -25,13 +24,16 @@ from typing import Any
 
 import numpy as np
 
-from xpert import Catalog, EncoderSummarizer, Example, Explainer, Selector
-from xpert.examples import load_examples
-from xpert.progress import say
-from xpert.tensors.files import write_text
-from xpert.types import Array
-
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from common.remembering import RememberingEncoder  # noqa: E402
+
+from xpert import Catalog, Example, Explainer, Selector  # noqa: E402
+from xpert.examples import load_examples  # noqa: E402
+from xpert.progress import say  # noqa: E402
+from xpert.tensors.files import write_text  # noqa: E402
+
 N_MODEL_LINES, N_USER_LINES, USERS_A_STYLE = 500, 50, 20
 AXES = ("all", "named+measured", "named")
 METRICS = ("direction", "embedding", "coordinates")
@@ -47,42 +49,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "measured_weight=0.25": {"measured_weight": 0.25},
     "measured_weight=1": {"measured_weight": 1.0},
 }
-
-
-class Remembering(EncoderSummarizer):
-    """The encoder ``minilm``; every text is encoded once, for all runs."""
-
-    def __init__(self, store: Path) -> None:
-        super().__init__("minilm")
-        self._store = store
-        self._known: dict[str, Array] = {}
-        if store.is_file():
-            with np.load(store, allow_pickle=False) as saved:
-                self._known = dict(zip(saved["keys"].tolist(), saved["rows"], strict=True))
-
-    @property
-    def n_known(self) -> int:
-        """Texts in the store: a run that starts with them takes so much less time."""
-        return len(self._known)
-
-    def encode(self, texts: Sequence[str]) -> Array:
-        """As the encoder does; new texts are remembered on disk."""
-        keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        items = list(new.items())
-        for first in range(0, len(items), 256):
-            part = items[first : first + 256]
-            rows = super().encode([text for _, text in part])
-            self._known.update(zip((key for key, _ in part), rows, strict=True))
-            self._save()
-            if len(items) > 256:
-                say(f"encoded {first + len(part)} of {len(items)} texts")
-        return np.stack([self._known[key] for key in keys])
-
-    def _save(self) -> None:
-        temporary = self._store.with_name(f"tmp-{self._store.name}")
-        np.savez(temporary, keys=np.array(list(self._known)), rows=np.stack(list(self._known.values())))
-        os.replace(temporary, self._store)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +72,7 @@ def users(texts: Mapping[str, Sequence[Example]], seed: int) -> Iterator[User]:
             )
 
 
-def accuracies(catalog: Catalog, encoder: Remembering, drawn: Sequence[User]) -> dict[str, float]:
+def accuracies(catalog: Catalog, encoder: RememberingEncoder, drawn: Sequence[User]) -> dict[str, float]:
     """Share of users whose style was chosen, by axes and metric; and by the measured axes alone."""
     selectors = {
         f"{axes}, {metric}": Selector(catalog, encoder, axes=axes, metric=metric)
@@ -129,7 +95,7 @@ def accuracies(catalog: Catalog, encoder: Remembering, drawn: Sequence[User]) ->
 
 
 def explained(
-    variant: Mapping[str, Any], encoder: Remembering, folder: Path, styles: Sequence[str], seed: int
+    variant: Mapping[str, Any], encoder: RememberingEncoder, folder: Path, styles: Sequence[str], seed: int
 ) -> Catalog:
     explainer = Explainer(f"answers:{folder / 'default.jsonl'}", encoder, seed=seed, **variant)
     return explainer.explain({style: f"answers:{folder / f'{style}.jsonl'}" for style in styles})
@@ -144,8 +110,8 @@ def run(data: Path, work: Path, n_seeds: int) -> dict[str, Any]:
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
         write_text(folder / file.name, "".join(lines[:N_MODEL_LINES]))
     styles = [style for style in texts if style != "default"]
-    encoder = Remembering(work / "encoded.npz")
-    n_known = encoder.n_known
+    encoder = RememberingEncoder("minilm", work / "encoded.npz")
+    n_known = len(encoder.store)
     results: dict[str, Any] = {}
     words: dict[str, Any] = {}
     for name, variant in VARIANTS.items():
@@ -167,6 +133,7 @@ def run(data: Path, work: Path, n_seeds: int) -> dict[str, Any]:
             for column in [[row[key] for row in rows]]
         }
         say(f"{name}: {json.dumps(results[name])}")
+    encoder.store.save()
     return {
         "models": styles,
         "n_users": len(styles) * USERS_A_STYLE,

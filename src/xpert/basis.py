@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xpert.decompose import (
+    CHUNK,
+    AxesRule,
     CandidateOrder,
     CoefficientRule,
     Decomposition,
     VectorsOf,
     algorithm1,
     coefficients,
+    inner_products,
+    naming_weights,
     relative_residual,
 )
 from xpert.errors import SettingsError, WeightsError
@@ -115,13 +119,24 @@ class SubvectorBasis:
         return np.asarray(coordinates, np.float32) * np.linalg.norm(self.vectors, axis=1)
 
     def ranked(self, coordinates: Array) -> tuple[tuple[str, float], ...]:
-        """``(word, coefficient)`` over all axes: the words, then the measured, then the unnamed ones, each kind with the largest
-        contribution ``|z_i| || v_i ||`` first.
+        """``(word, value)`` over all axes for people to read: the words, then the measured, then the unnamed ones.
+
+        A word's value is its naming weight ``w_i``, never negative: the embedding's nearest sum ``sum_i w_i v_i`` of words of
+        which none is taken away. It is in the unit of the coordinates, and 0 for most words. A measured or unnamed axis has its
+        coordinate. In each kind the largest contribution ``|value| || v_i ||`` comes first; words of weight 0 follow by their
+        cosine with the embedding.
         """
         kinds: tuple[AxisKind, ...] = ("word", "measured", "unnamed")
-        size = np.abs(self.contributions(coordinates))
-        order = sorted(range(len(self.axes)), key=lambda i: (kinds.index(self.axes[i].kind), -float(size[i]), i))
-        return tuple((self.axes[i].word, float(coordinates[i])) for i in order)
+        lengths = np.linalg.norm(self.vectors, axis=1)
+        values, words = np.array(coordinates, np.float64), self.where(["word"])
+        inner = inner_products(self.vectors, coordinates, self.coefficients)
+        values[words] = naming_weights(self.vectors[words], inner[words])
+        size, aligned = np.abs(values) * lengths, inner / np.where(lengths > 0, lengths, 1.0)
+        order = sorted(
+            range(len(self.axes)),
+            key=lambda i: (kinds.index(self.axes[i].kind), -float(size[i]), -float(aligned[i]), i),
+        )
+        return tuple((self.axes[i].word, float(values[i])) for i in order)
 
     def where(self, kinds: Sequence[AxisKind]) -> list[int]:
         """Positions of the axes of these kinds."""
@@ -146,6 +161,8 @@ class SubvectorBasis:
         eps_orth: float,
         eps_dec: float,
         order: CandidateOrder = "given",
+        axes: AxesRule = "found",
+        chunk: int = CHUNK,
     ) -> tuple[SubvectorBasis, Decomposition]:
         """This basis with the word axes that further embeddings need, found by `xpert.decompose.algorithm1`.
 
@@ -156,6 +173,8 @@ class SubvectorBasis:
             eps_orth: Largest ``|cos|`` of two word axes.
             eps_dec: Residual, as a fraction of the norm, at which an embedding is done.
             order: ``given``, or re-ranked by the ``residual``.
+            axes: As ``found``, or ``orthogonalised``; a basis is extended by the rule that it was made with.
+            chunk: Words that the source is asked for at once.
 
         Returns:
             The larger basis, and what the algorithm reports.
@@ -174,10 +193,12 @@ class SubvectorBasis:
             eps_dec=eps_dec,
             rule=self.coefficients,
             order=order,
+            axes=axes,
             start=(self.words, self.vectors),
+            chunk=chunk,
         )
-        axes = tuple(Axis(word=word) for word in found.words)
-        return replace(self, axes=axes, vectors=found.vectors), found
+        named = tuple(Axis(word=word) for word in found.words)
+        return replace(self, axes=named, vectors=found.vectors), found
 
     def _checked(self, embeddings: ArrayLike) -> Array:
         rows = np.asarray(embeddings, np.float32)

@@ -6,7 +6,7 @@ plugins (entry points) are found by name through `xpert.registry`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchWriter",
     "DeviceTrainer",
+    "FingerprintedProber",
+    "GroupProber",
     "Modality",
     "Prober",
     "PromptSpace",
@@ -60,6 +62,26 @@ class Prober(Protocol):
 
 
 @runtime_checkable
+class GroupProber(Prober, Protocol):
+    """A prober that lets several models answer in one batch, which fills its batches."""
+
+    def answer_many(
+        self, references: Sequence[str], prompts: Sequence[str], generation: Generation
+    ) -> Iterator[tuple[str, list[str]]]:
+        """Each reference with what `answer` gives for it, as soon as it is finished, in any order."""
+        ...
+
+
+@runtime_checkable
+class FingerprintedProber(Prober, Protocol):
+    """A prober that says what a model's answers depend on beside prompts and generation: what they are cached by."""
+
+    def fingerprint(self, reference: str | None) -> str | None:
+        """Identity of a model (None: of the base) as it answers here: weights, tokenizer, number type. None: do not cache it."""
+        ...
+
+
+@runtime_checkable
 class Modality(Protocol):
     """What a model, a prompt and an answer are: text or images."""
 
@@ -91,7 +113,11 @@ class SummarizerDefaults:
 
 @runtime_checkable
 class Summarizer(Protocol):
-    """Turns pairs of answers into embeddings, and into words that may name the difference."""
+    """Turns pairs of answers into embeddings, and into words that may name the difference.
+
+    One with an attribute ``fingerprint`` (a str: everything that its rows and words depend on: weights, tokenizer, instruction,
+    number type) has its results for the server's models cached; one without never has.
+    """
 
     @property
     def name(self) -> str:
@@ -217,7 +243,13 @@ class SubvectorContext:
 
 @runtime_checkable
 class SubvectorSource(Protocol):
-    """Turns words into sub-vectors."""
+    """Turns words into sub-vectors.
+
+    One with an attribute ``fingerprint`` (a str: its settings and whatever it computes with beside the context) has them cached.
+
+    A source whose sub-vectors are cheap may have an attribute ``chunk``: how many words it wants to be asked for at once, though
+    not all may be needed. Without it, it is asked for 8.
+    """
 
     name: str
 

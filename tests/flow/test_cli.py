@@ -117,7 +117,8 @@ def test_select_finds_the_poet(run: Run, catalog: Path, me: Path, my_base_answer
         distances = [row["distance"] for row in document["ranking"]]
         assert distances == sorted(distances)
         assert {row["name"] for row in document["ranking"]} == {"friendly", "formal", "poetic"}
-        assert document["words"][0].keys() == {"word", "value"}
+        assert document["words"][0].keys() == {"word", "value", "stderr"}
+        assert document["confidence"] == document["ranking"][0]["probability"] > 0.9
         assert all(isinstance(value, float) for value in document["coordinates"])
 
 

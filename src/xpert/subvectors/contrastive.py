@@ -36,10 +36,10 @@ class ContrastiveSubvectors:
         self._known: dict[tuple[str, str], Array] = {}
 
     @property
-    def settings(self) -> Mapping[str, object]:
-        """What its vectors depend on beside words and context. ``writer`` is None where the summarizer itself writes."""
-        writer = None if self._writer is None else getattr(self._writer, "name", type(self._writer).__qualname__)
-        return {"n_prompts": self._n_prompts, "writer": writer}
+    def fingerprint(self) -> str | None:
+        """Its settings; None if its writer does not say what its texts depend on."""
+        writer = "summarizer" if self._writer is None else getattr(self._writer, "fingerprint", None)
+        return None if writer is None else f"{self.name} {self._n_prompts} {writer}"
 
     def vectors(self, words: Sequence[str], context: SubvectorContext) -> Array:
         """``(W, D)`` sub-vectors, one row a word.

@@ -32,6 +32,7 @@ class PromptTunedSubvectors:
     """
 
     name = "prompt-tuned"
+    chunk = 256
 
     def __init__(self, tuned: TunedPrompt | str | Path | None = None) -> None:
         self._tuned = load_tuned_prompt(tuned) if isinstance(tuned, (str, Path)) else tuned
