@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--n-prompts", type=int, default=48, help="texts a word")
     parser.add_argument("--n-samples", type=int, default=200)
     parser.add_argument("--n-tokens", type=int, default=25)
-    parser.add_argument("--steps", type=int, default=TuningSettings.steps)
+    parser.add_argument("--steps", type=int, default=TuningSettings().steps)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, default=Path("out/prompt_tuning/texts.safetensors"))
     parser.add_argument("--out", type=Path, help=f"default: {PROMPT_FILE} in the summarizer's folder")

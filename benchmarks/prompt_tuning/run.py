@@ -48,14 +48,17 @@ PAPER = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("out/prompt_tuning"))
+    parser.add_argument(
+        "--summarizer", default="zoo:summarizer", metavar="REF", help="the zoo's, or other weights of it"
+    )
     parser.add_argument("--tokens", type=int, nargs="+", default=list(TOKENS))
     parser.add_argument("--samples", type=int, nargs="+", default=list(SAMPLES))
-    parser.add_argument("--steps", type=int, default=TuningSettings.steps)
+    parser.add_argument("--steps", type=int, default=TuningSettings().steps)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
-    summarizer = load_summarizer("zoo:summarizer")
+    summarizer = load_summarizer(options.summarizer, name="zoo:summarizer")
     words = [word for family in PROPERTIES.values() for word in family]
     file = options.work / f"texts-{digest_of(summarizer)[:12]}.safetensors"
     if not file.is_file():
