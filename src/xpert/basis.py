@@ -119,24 +119,25 @@ class SubvectorBasis:
         return np.asarray(coordinates, np.float32) * np.linalg.norm(self.vectors, axis=1)
 
     def ranked(self, coordinates: Array) -> tuple[tuple[str, float], ...]:
-        """``(word, value)`` over all axes for people to read: the words, then the measured, then the unnamed ones.
+        """``(word, coefficient)`` over all axes for people to read: the words, then the measured, then the unnamed ones.
 
-        A word's value is its naming weight ``w_i``, never negative: the embedding's nearest sum ``sum_i w_i v_i`` of words of
-        which none is taken away. It is in the unit of the coordinates, and 0 for most words. A measured or unnamed axis has its
-        coordinate. In each kind the largest contribution ``|value| || v_i ||`` comes first; words of weight 0 follow by their
-        cosine with the embedding.
+        Words stand in the order in which they name the embedding: by the length ``w_i || v_i ||`` that each adds to its nearest
+        sum ``sum_i w_i v_i`` of words of which none is taken away (``w_i >= 0``); words that are not in that sum follow by
+        their cosine with the embedding. Measured and unnamed axes: the largest contribution ``|z_i| || v_i ||`` first.
+        Coordinates that are not finite have no sum; their words stand as they come.
         """
         kinds: tuple[AxisKind, ...] = ("word", "measured", "unnamed")
-        lengths = np.linalg.norm(self.vectors, axis=1)
-        values, words = np.array(coordinates, np.float64), self.where(["word"])
+        lengths, words = np.linalg.norm(self.vectors, axis=1), self.where(["word"])
+        size = np.abs(np.asarray(coordinates, np.float64)) * lengths
         inner = inner_products(self.vectors, coordinates, self.coefficients)
-        values[words] = naming_weights(self.vectors[words], inner[words])
-        size, aligned = np.abs(values) * lengths, inner / np.where(lengths > 0, lengths, 1.0)
+        if np.isfinite(inner).all():
+            size[words] = naming_weights(self.vectors[words], inner[words]) * lengths[words]
+        aligned = inner / np.where(lengths > 0, lengths, 1.0)
         order = sorted(
             range(len(self.axes)),
             key=lambda i: (kinds.index(self.axes[i].kind), -float(size[i]), -float(aligned[i]), i),
         )
-        return tuple((self.axes[i].word, float(values[i])) for i in order)
+        return tuple((self.axes[i].word, float(coordinates[i])) for i in order)
 
     def where(self, kinds: Sequence[AxisKind]) -> list[int]:
         """Positions of the axes of these kinds."""

@@ -19,7 +19,7 @@ from xpert.decoding_cache import make_room
 from xpert.errors import DataError, SettingsError, WeightsError
 from xpert.progress import track
 
-__all__ = ["fitting_batch", "generate", "left_padded", "render", "row_seed", "stop_ids_of", "token_ids"]
+__all__ = ["fitting_batch", "generate", "kv_bytes_per_token", "left_padded", "render", "row_seed", "stop_ids_of", "token_ids"]
 
 CACHE_BYTES = 1 << 30
 """Key-value cache that a batch may fill where no batch size is given."""
@@ -152,12 +152,16 @@ def generate(
 
 def fitting_batch(model: Any, n_tokens: int, most: int = LARGEST_BATCH) -> int:
     """Rows of ``n_tokens`` whose key-value cache fits into 1 GiB, ``most`` at most."""
+    return max(1, min(most, CACHE_BYTES // (kv_bytes_per_token(model) * n_tokens)))
+
+
+def kv_bytes_per_token(model: Any) -> int:
+    """Bytes of keys and values that one token takes in all layers."""
     config = model.config.get_text_config()
     heads = config.num_attention_heads
     head_width = getattr(config, "head_dim", None) or config.hidden_size // heads
     kept = getattr(config, "num_key_value_heads", None) or heads
-    row_bytes = 2 * config.num_hidden_layers * kept * head_width * n_tokens * model.dtype.itemsize
-    return max(1, min(most, CACHE_BYTES // row_bytes))
+    return 2 * config.num_hidden_layers * kept * head_width * model.dtype.itemsize
 
 
 def _check(rules: _Rules, batch_size: int | None, n_prompts: int, seeds: Sequence[int] | None) -> None:

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from xpert.errors import DataError
-from xpert.probing import choose_prompts, run_probes
+from xpert.probing import ProbeTask, choose_prompts, run_probes
 from xpert.protocols import PromptTunable, SubvectorContext, Summarizer
 from xpert.registry import MODALITIES
 from xpert.subvectors.contrastive import ContrastiveSubvectors
@@ -117,7 +117,8 @@ def contrastive_data(
     """
     with MODALITIES.get("text")().open(base) as prober:
         prompts = choose_prompts(prober, [], None, n_prompts=n_prompts, seed=seed)
-        probes = run_probes(prober, {}, prompts, Generation(seed=seed), second=True)
+        task = ProbeTask(base=base, prompts=tuple(prompts), generation=Generation(seed=seed))
+        probes = run_probes(prober, task, None, second=True)
     triples = zip(probes.prompts, probes.base, probes.second or (), strict=True)
     pairs = [AnswerPair(prompt=prompt, base=first, other=second) for prompt, first, second in triples]
     null = summarizer.summarize(pairs).embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -51,32 +51,22 @@ Known = Sequence[Layers | None]
 """For each row the keys and values of its first tokens, where they are known."""
 
 
-def keep_prefixes(
-    model: Any,
-    prefixes: PrefixCache,
-    rows: Mapping[str, Sequence[int]],
-    *,
-    pad_id: int,
-    token_budget: int,
-) -> None:
-    """Read prefixes and hold their keys and values; the cache switches itself off for a model that cannot share them.
+def keep_prefixes(model: Any, prefixes: PrefixCache, rows: Mapping[str, Sequence[int]], *, pad_id: int) -> None:
+    """Read prefixes, one at a time, and hold their keys and values; the cache switches itself off for a model that cannot share them.
 
     Args:
         model: A causal LM in evaluation mode.
         prefixes: Where they are kept.
         rows: Text of a prefix to its token ids.
         pad_id: Any id; padding is masked.
-        token_budget: Tokens in a batch at most, padding included.
     """
-    heads = list(rows)
     with torch.inference_mode():
-        for batch in batches([len(rows[head]) for head in heads], token_budget=token_budget):
-            states = prefix_states(model, [rows[heads[i]] for i in batch], pad_id)
+        for head, row in rows.items():
+            states = prefix_states(model, [row], pad_id)
             if states is None:
                 prefixes.supported = False
                 return
-            for i, layers in zip(batch, states, strict=True):
-                prefixes.keep(heads[i], rows[heads[i]], layers)
+            prefixes.keep(head, row, states[0])
 
 
 def last_hidden(

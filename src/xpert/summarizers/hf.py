@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xpert.decoding import generate, render, row_seed, token_ids
+from xpert.decoding import generate, kv_bytes_per_token, render, row_seed, token_ids
 from xpert.errors import DataError, SettingsError, SummarizerError
 from xpert.loading import choose_device, choose_dtype, load_model, load_tokenizer
 from xpert.protocols import SummarizerDefaults
@@ -25,7 +25,7 @@ from xpert.summarizers.causal import (
     output_layer,
 )
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction, load_instruction
-from xpert.summarizers.prefixes import PrefixCache, shared_length
+from xpert.summarizers.prefixes import PrefixCache
 from xpert.summarizers.prompting import CausalPromptSpace
 from xpert.tensors.files import sha256_bytes
 from xpert.types import AnswerPair, Array, Summary
@@ -54,7 +54,8 @@ class HFSummarizer:
             (``xpert_instruction.json``, the wording it was trained on), else ``language-style``.
         batch_size: Pairs in a batch at most; None: the token budget alone decides.
         max_answer_tokens: Each answer is cut to so many tokens; None: as the instruction says.
-        token_budget: Tokens in a batch at most, padding included.
+        token_budget: Tokens in a batch at most, padding included; None: 2048 on the CPU, where small batches stay in its cache,
+            8192 elsewhere.
         prefix_bytes: Memory for keys and values of what questions have in common (instruction and base answer), which are
             then read once for all models; 0: each question is read whole.
         name: Provenance; None: ``hf:REFERENCE``.
@@ -76,7 +77,7 @@ class HFSummarizer:
         instruction: InstructionLike | None = None,
         batch_size: int | None = None,
         max_answer_tokens: int | None = None,
-        token_budget: int = 8192,
+        token_budget: int | None = None,
         prefix_bytes: int = 1 << 30,
         name: str | None = None,
     ) -> None:
@@ -90,7 +91,8 @@ class HFSummarizer:
                 f"instruction {asked.name}: expected compare, write and meaning, which an LLM is asked; it has words alone, for encoders"
             )
         self._instruction = replace(asked, max_answer_tokens=max_answer_tokens or asked.max_answer_tokens)
-        self._batch_size, self._token_budget = batch_size, token_budget
+        self._batch_size, self._token_budget = batch_size, token_budget or (2048 if where.type == "cpu" else 8192)
+        self._word_budget = 2 * (token_budget or 8192)
         self._folder, self._dtype = folder, choose_dtype(dtype, where)
         self._prompt_space: CausalPromptSpace | None = None
         self._tokenizer = load_tokenizer(folder)
@@ -154,7 +156,7 @@ class HFSummarizer:
             rows,
             probabilities,
             n_candidates,
-            token_budget=2 * self._token_budget,
+            token_budget=self._word_budget,
             rules=self._instruction.rules,
         )
         return Summary(embeddings=hidden, candidates=words)
@@ -218,19 +220,19 @@ class HFSummarizer:
         ]
 
     def _known(self, rows: Sequence[Sequence[int]], heads: Sequence[str]) -> Known:
-        """Keys and values of the rows' shared prefixes, those of new ones computed."""
-        if wanted := self._prefixes.wanted(heads):
-            special = not self._tokenizer.chat_template
-            alone = self._tokenizer(wanted, add_special_tokens=special, verbose=False)["input_ids"]
-            firsts = [rows[heads.index(head)] for head in wanted]
-            shared = [list(row[: shared_length(ids, row)]) for ids, row in zip(alone, firsts, strict=True)]
-            keep_prefixes(
-                self._loaded(),
-                self._prefixes,
-                {head: row for head, row in zip(wanted, shared, strict=True) if row},
-                pad_id=self._pad_id,
-                token_budget=self._token_budget,
-            )
+        """Keys and values of the rows' shared prefixes, those of new ones computed; none where they do not all fit.
+
+        A prefix is its text's own tokens without the last one, which may be another before other text; what a row takes of it
+        depends on prefix and row alone.
+        """
+        model, special = self._loaded(), not self._tokenizer.chat_template
+        different = list(dict.fromkeys(heads))
+        alone = self._tokenizer(different, add_special_tokens=special, verbose=False)["input_ids"]
+        tokens = {head: list(ids[:-1]) for head, ids in zip(different, alone, strict=True) if len(ids) > 1}
+        if not self._prefixes.fits(kv_bytes_per_token(model) * sum(map(len, tokens.values()))):
+            return [None] * len(rows)
+        new = {head: tokens[head] for head in self._prefixes.missing(heads) if head in tokens}
+        keep_prefixes(model, self._prefixes, new, pad_id=self._pad_id)
         return [self._prefixes.find(head, row) for head, row in zip(heads, rows, strict=True)]
 
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:

@@ -36,7 +36,9 @@ class _Prefix:
 class PrefixCache:
     """Prefixes by their text, the least recently used going first when the budget is full.
 
-    A prefix is kept from the second time that it is asked for: a user's questions, each asked once, cost nothing.
+    What a row gives must not depend on what was asked before, to the last bit: a killed run that goes on ends where an
+    undisturbed one does. So a prefix is always read alone (a batch of one), and a call uses prefixes for all its rows or, where
+    they do not all fit, for none.
 
     Args:
         max_bytes: Keys and values held at most; 0: none.
@@ -44,7 +46,6 @@ class PrefixCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._seen: set[int] = set()
         self._kept: OrderedDict[str, _Prefix] = OrderedDict()
         self.supported = max_bytes > 0
 
@@ -53,14 +54,17 @@ class PrefixCache:
         """Bytes of keys and values held."""
         return sum(prefix.n_bytes for prefix in self._kept.values())
 
-    def wanted(self, heads: Sequence[str]) -> list[str]:
-        """Which of the heads are worth computing: asked for before or twice now, not held yet, within the budget."""
-        if not self.supported:
-            return []
-        new = [head for head in dict.fromkeys(heads) if head not in self._kept]
-        found = [head for head in new if hash(head) in self._seen or heads.count(head) > 1]
-        self._seen.update(map(hash, heads))
-        return found
+    def fits(self, n_bytes: int) -> bool:
+        """Whether the prefixes of one call, so large together, may be held."""
+        return self.supported and n_bytes <= self._max_bytes
+
+    def missing(self, heads: Sequence[str]) -> list[str]:
+        """Which of the heads are not held yet; those that are become the most recently used."""
+        different = dict.fromkeys(heads)
+        for head in different:
+            if head in self._kept:
+                self._kept.move_to_end(head)
+        return [head for head in different if head not in self._kept]
 
     def keep(self, head: str, tokens: Sequence[int], layers: Layers) -> None:
         """Hold a prefix; others leave until the budget is met."""
@@ -75,7 +79,6 @@ class PrefixCache:
         prefix = self._kept.get(head)
         if prefix is None:
             return None
-        self._kept.move_to_end(head)
         n = min(shared_length(prefix.tokens, row), len(row) - 1)
         if n == len(prefix.tokens):
             return prefix.layers
