@@ -19,7 +19,16 @@ from xpert.decoding_cache import make_room
 from xpert.errors import DataError, SettingsError, WeightsError
 from xpert.progress import track
 
-__all__ = ["fitting_batch", "generate", "kv_bytes_per_token", "left_padded", "render", "row_seed", "stop_ids_of", "token_ids"]
+__all__ = [
+    "fitting_batch",
+    "generate",
+    "kv_bytes_per_token",
+    "left_padded",
+    "render",
+    "row_seed",
+    "stop_ids_of",
+    "token_ids",
+]
 
 CACHE_BYTES = 1 << 30
 """Key-value cache that a batch may fill where no batch size is given."""
