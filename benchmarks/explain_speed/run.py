@@ -236,15 +236,21 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 def steps(setting: Setting) -> dict[str, Any]:
     """Processor seconds with each step switched off, the others on."""
-    rows = {"all steps": ours(setting)}
-    rows["adapters one by one (PEFT)"] = ours(setting, together=False)
+    rows: dict[str, Outcome] = {}
+
+    def measure(name: str, **options: Any) -> None:
+        rows[name] = ours(setting, **options)
+        say(f"{name}: CPU {rounded(rows[name].cpu)}")
+
+    measure("all steps")
+    measure("adapters one by one (PEFT)", together=False)
     with replaced(decoding, "make_room", lambda *_: None):
-        rows["key-value cache concatenated"] = ours(setting)
+        measure("key-value cache concatenated")
     with replaced(decoding, "LEAVING", 0):
-        rows["finished rows stay"] = ours(setting)
+        measure("finished rows stay")
     with replaced(many, "GROUP_ROWS", len(setting.prompts)):
-        rows["one adapter a group (hooks, no sharing)"] = ours(setting)
-    rows["shared prefixes read again"] = ours(setting, prefix_bytes=0)
+        measure("one adapter a group (hooks, no sharing)")
+    measure("shared prefixes read again", prefix_bytes=0)
     start = time.process_time()
     for folder in setting.adapters:
         read_adapter(folder)
