@@ -111,9 +111,7 @@ def word_axes(
         return np.pad(rows, ((0, 0), (0, padding)))
 
     chunk = getattr(source, "chunk", CHUNK)
-    return basis.extend(
-        hidden, candidates, vectors_of, eps_orth=eps_orth, eps_dec=eps_dec, order=order, chunk=chunk
-    )
+    return basis.extend(hidden, candidates, vectors_of, eps_orth=eps_orth, eps_dec=eps_dec, order=order, chunk=chunk)
 
 
 def with_measured_axes(basis: SubvectorBasis, models: Embedded, names: Sequence[str]) -> SubvectorBasis:
