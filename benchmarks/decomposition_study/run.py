@@ -102,7 +102,7 @@ def decomposed(
                 hits[name] += named(top, world.properties[m], accepted)
         rows.append(
             {
-                "axes": len(found.words),
+                "n_axes": len(found.words),
                 "examined": found.n_examined,
                 "residual": np.mean([relative_residual(basis, e, options["rule"]) for e in models]),
                 "right by direction": by_direction,

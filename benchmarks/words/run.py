@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+import random
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -204,7 +205,9 @@ def real_models(data: Path, work: Path) -> tuple[str, dict[str, str]]:
 def run_part(part: str, options: argparse.Namespace, data: Path | None) -> dict[str, Any] | None:
     """One part's result; None where there is no real text."""
     if part == "zoo-zoo":
-        styles = adapter_names()[:: max(1, 28 // options.styles)] if options.styles else adapter_names()
+        styles = adapter_names()
+        if options.styles:
+            styles = random.Random(0).sample(styles, options.styles)
         return measure("zoo:base", {name: f"zoo:{name}" for name in styles}, NotingLLM(), options.zoo_draws)
     if data is None:
         say(f"{part}: skipped: XPERT_REAL_TEXT names no folder with style_qa in it")
@@ -219,7 +222,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("out/words"))
     parser.add_argument("--draws", type=int, default=5, help="of the real styles: prompts and all that is drawn")
     parser.add_argument("--zoo-draws", type=int, default=1)
-    parser.add_argument("--styles", type=int, help="about so many of the zoo's 28 styles; all by default")
+    parser.add_argument("--styles", type=int, help="a seeded sample of so many of the zoo's 28 styles; all by default")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--out", type=Path, default=HERE / "result.json")
     options = parser.parse_args()

@@ -22,6 +22,8 @@ def with_error(value: float, stderr: float | None, *, sign: str = "±") -> str:
     """
     if not stderr:
         return f"{value:+.2f}"
+    if not (math.isfinite(value) and math.isfinite(stderr)):
+        return f"{value:+.2f} {sign} {stderr:.2f}"
     place = math.floor(math.log10(stderr))
     leading = round(stderr / 10**place, 6)
     decimals = 1 - place if leading < 1.95 else -place

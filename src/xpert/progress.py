@@ -13,7 +13,7 @@ __all__ = ["bar", "say", "track"]
 
 T = TypeVar("T")
 
-FIRST_LINE_S, LINE_EVERY_S = 2.0, 60.0
+FIRST_LINE_S, LINE_EVERY_S = 10.0, 60.0
 """When a stage first tells of itself in a log, and how often from then on. Short stages leave no line."""
 
 _inside = threading.local()

@@ -133,8 +133,12 @@ def test_a_catalog_is_a_mapping_of_explanations() -> None:
     catalog = make_catalog()
     assert (len(catalog), list(catalog), "poet" in catalog, "x" in catalog) == (2, ["tutor", "poet"], True, False)
     words = dict(catalog["poet"].words)
-    assert words == pytest.approx(dict(zip(catalog.basis.words, catalog.coordinates[1].tolist(), strict=True)))
-    lengths = np.abs(catalog.coordinates[1]) * np.linalg.norm(catalog.basis.vectors, axis=1)
+    place = catalog.coordinates[1].tolist()
+    word = catalog.basis.vectors[0]
+    along = float(word @ catalog.basis.reconstruct(catalog.coordinates[1]) / (word @ word))
+    expected = [max(along, 0.0), *place[1:]]  # a word's value is its naming weight, the others' their coordinate
+    assert words == pytest.approx(dict(zip(catalog.basis.words, expected, strict=True)))
+    lengths = np.abs(expected) * np.linalg.norm(catalog.basis.vectors, axis=1)
     kinds = {axis.word: ("word", "measured", "unnamed").index(axis.kind) for axis in catalog.basis.axes}
     length_of = dict(zip(catalog.basis.words, lengths.tolist(), strict=True))
     shown = [(kinds[word], -length_of[word]) for word, _ in catalog["poet"].words]

@@ -19,6 +19,8 @@ from xpert.figures import percent, told_from_zero, with_error
         (1234.0, 52.0, "+1230 ± 50"),
         (2.0, 0.0, "+2.00"),
         (2.0, None, "+2.00"),
+        (1.5, float("nan"), "+1.50 ± nan"),
+        (float("inf"), 0.1, "+inf ± 0.10"),
         (3e-8, 4e-9, "+3.0e-08 ± 4e-09"),
     ],
 )

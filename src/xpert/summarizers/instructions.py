@@ -135,7 +135,8 @@ class Instruction:
             raise SettingsError(
                 f"{where}: {missing[0]!r} is missing: expected at least name and {', '.join(_NEEDED)}, or name, words and carriers"
             )
-        return cls(**given | {key: tuple(dict.fromkeys(given[key])) for key in _LISTS if key in given})
+        lists: dict[str, Any] = {key: tuple(dict.fromkeys(given[key])) for key in _LISTS if key in given}
+        return cls(**given | lists)
 
 
 def read_instruction(file: str | Path) -> Instruction:
