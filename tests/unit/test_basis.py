@@ -193,11 +193,13 @@ def test_words_that_would_be_taken_away_do_not_name(rule: str) -> None:
     e = 1.0 * first - 0.05 * second + 0.2 * up
     ranked = basis.ranked(basis.project(e))
     assert ranked[0][0] == "w0"
-    assert all(value >= 0 for _, value in ranked)
-    assert dict(ranked)["w2"] == 0
-    assert [word for word, value in ranked if value > 0] == [word for word, _ in ranked][
-        : sum(v > 0 for _, v in ranked)
-    ]
+    assert ranked[-1][0] == "w3", "the opposite names it last"
+    assert dict(ranked) == pytest.approx(dict(zip(basis.words, basis.project(e).tolist(), strict=True)))
+
+
+def test_words_of_coordinates_that_are_not_finite() -> None:
+    ranked = basis_of(np.eye(2, 3)).ranked(np.array([np.nan, 1.0], np.float32))
+    assert sorted(word for word, _ in ranked) == ["w0", "w1"]
 
 
 @settings(max_examples=30, deadline=None)
@@ -222,7 +224,7 @@ def test_naming_weights_of_equal_no_and_zero_words() -> None:
 
 def test_measured_axes_keep_their_sign() -> None:
     basis = basis_of(np.eye(1, 3)).appended([Axis(word="longer", kind="measured")], np.eye(1, 3, k=2))
-    assert basis.ranked(np.array([-1.0, -0.5], np.float32)) == (("w0", 0.0), ("longer", -0.5))
+    assert basis.ranked(np.array([-1.0, -0.5], np.float32)) == (("w0", -1.0), ("longer", -0.5))
 
 
 def test_subset_append_extend() -> None:

@@ -134,7 +134,7 @@ def test_a_catalog_is_a_mapping_of_explanations() -> None:
     assert (len(catalog), list(catalog), "poet" in catalog, "x" in catalog) == (2, ["tutor", "poet"], True, False)
     words = dict(catalog["poet"].words)
     assert words == pytest.approx(dict(zip(catalog.basis.words, catalog.coordinates[1].tolist(), strict=True)))
-    lengths = np.abs(expected) * np.linalg.norm(catalog.basis.vectors, axis=1)
+    lengths = np.abs(catalog.coordinates[1]) * np.linalg.norm(catalog.basis.vectors, axis=1)
     kinds = {axis.word: ("word", "measured", "unnamed").index(axis.kind) for axis in catalog.basis.axes}
     length_of = dict(zip(catalog.basis.words, lengths.tolist(), strict=True))
     shown = [(kinds[word], -length_of[word]) for word, _ in catalog["poet"].words]
