@@ -10,6 +10,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import socket
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -19,6 +20,12 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each test has a cache of its own, and never the user's."""
+    monkeypatch.setenv("XPERT_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{uuid4().hex[:12]}"))
 
 
 @pytest.fixture(autouse=True)

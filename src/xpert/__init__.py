@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from xpert.summarizers import load_summarizer
     from xpert.summarizers.encoder import EncoderSummarizer
     from xpert.summarizers.hf import HFSummarizer
+    from xpert.summarizers.instructions import Instruction
     from xpert.trainers.torch import TorchTrainer
     from xpert.types import (
         AnswerPair,
@@ -71,6 +72,7 @@ _HOME = {
     "xpert.summarizers": ["load_summarizer"],
     "xpert.summarizers.encoder": ["EncoderSummarizer"],
     "xpert.summarizers.hf": ["HFSummarizer"],
+    "xpert.summarizers.instructions": ["Instruction"],
     "xpert.trainers.torch": ["TorchTrainer"],
     "xpert.types": [
         "AnswerPair",
@@ -100,6 +102,7 @@ __all__ = [
     "Explanation",
     "Generation",
     "HFSummarizer",
+    "Instruction",
     "MergePlan",
     "Merger",
     "Modality",

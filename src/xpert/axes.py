@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpert.basis import SubvectorBasis
-from xpert.decompose import CandidateOrder, Decomposition, relative_residual, residual_directions, span_norm
-from xpert.embedding import PairEmbeddings, joined, measured_scale
+from xpert.catalog_pairs import PairRows
+from xpert.decompose import CHUNK, CandidateOrder, Decomposition, relative_residual, residual_directions, span_norm
+from xpert.embedding import measured_scale, scaled
 from xpert.protocols import SubvectorContext, SubvectorSource
 from xpert.provenance import Fit
 from xpert.space import AXES, METRICS, kinds_of, match_threshold
 from xpert.types import Array, Axis
 
-__all__ = ["Embedded", "embedded", "fit", "thresholds", "with_measured_axes", "with_unnamed_axes", "word_axes"]
+__all__ = [
+    "Embedded",
+    "blocks",
+    "embedded",
+    "fit",
+    "thresholds",
+    "with_measured_axes",
+    "with_unnamed_axes",
+    "word_axes",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,40 +34,53 @@ class Embedded:
     """The models in the embedding space, before it has axes.
 
     Attributes:
-        rows: Per model ``(P, D)``, one row a pair.
+        pairs: Per model ``(P, D)``, one row a pair, the measured block unscaled; read from disk a model at a time.
         means: ``(M, D)`` the models' embeddings.
-        candidates: Per model its candidate words, best first.
         null: ``(D,)`` the null embedding; zeros behind the summarizer's width.
         width: The summarizer's width. The measured quantities follow.
         scale: The factor on them.
     """
 
-    rows: tuple[Array, ...]
+    pairs: PairRows
     means: Array
-    candidates: tuple[tuple[str, ...], ...]
     null: Array
     width: int
     scale: float
 
+    def rows(self) -> Iterator[Array]:
+        """Per model the rows ``(P, D)`` in the space, measured quantities scaled."""
+        return (scaled(rows, self.width, self.scale) for rows in self.pairs)
 
-def embedded(pairs: Sequence[PairEmbeddings], null: Array, *, weight: float) -> Embedded:
-    """Join hidden states and measured quantities, the latter scaled to ``weight`` (see `xpert.embedding.measured_scale`)."""
-    hidden = np.stack([p.hidden.mean(axis=0, dtype=np.float64) for p in pairs])
-    measured = np.stack([p.measured.mean(axis=0, dtype=np.float64) for p in pairs])
-    scale = measured_scale(hidden, measured, weight)
-    rows = tuple(joined(p, scale) for p in pairs)
+
+def embedded(pairs: PairRows, null: Array, *, weight: float) -> Embedded:
+    """The models' means, measured quantities scaled to ``weight`` (see `xpert.embedding.measured_scale`).
+
+    Args:
+        pairs: ``(M, P, D)``.
+        null: ``(width,)``.
+        weight: Of the measured quantities beside the summarizer.
+    """
+    width = len(null)
+    scale = measured_scale(*blocks(pairs, width), weight)
+    means = [scaled(rows, width, scale).mean(axis=0, dtype=np.float64) for rows in pairs]
     return Embedded(
-        rows=rows,
-        means=np.stack([row.mean(axis=0, dtype=np.float64) for row in rows]).astype(np.float32),
-        candidates=tuple(tuple(candidate.word for candidate in p.candidates) for p in pairs),
-        null=np.pad(null, (0, measured.shape[1])),
-        width=len(null),
+        pairs=pairs,
+        means=np.stack(means).astype(np.float32),
+        null=np.pad(null, (0, pairs.shape[2] - width)),
+        width=width,
         scale=scale,
     )
 
 
+def blocks(pairs: PairRows, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The models' mean hidden states ``(M, width)`` and mean measured quantities, unscaled ``(M, F)``."""
+    means = np.stack([rows.mean(axis=0, dtype=np.float64) for rows in pairs])
+    return means[:, :width], means[:, width:]
+
+
 def word_axes(
-    models: Embedded,
+    embeddings: Array,
+    candidates: Sequence[Sequence[str]],
     basis: SubvectorBasis,
     source: SubvectorSource,
     context: SubvectorContext,
@@ -65,16 +89,29 @@ def word_axes(
     eps_dec: float,
     order: CandidateOrder,
 ) -> tuple[SubvectorBasis, Decomposition]:
-    """A basis with the words that Algorithm 1 finds, in the summarizer's part of the space."""
-    padding = models.means.shape[1] - models.width
-    hidden = models.means.copy()
-    hidden[:, models.width :] = 0
+    """A basis of words, and the further words that Algorithm 1 finds for embeddings, in the summarizer's part of the space.
+
+    Args:
+        embeddings: ``(M, D)``.
+        candidates: For each, its words, best first.
+        basis: Words that are there already, or none.
+        source: Words to sub-vectors.
+        context: What the source works with; its null tells the summarizer's width.
+        eps_orth: Largest ``|cos|`` of two word axes.
+        eps_dec: Residual at which an embedding is done.
+        order: In which order candidates are tried.
+    """
+    width = len(context.null)
+    padding = embeddings.shape[1] - width
+    hidden = embeddings.copy()
+    hidden[:, width:] = 0
 
     def vectors_of(words: Sequence[str]) -> Array:
         rows = np.asarray(source.vectors(words, context), np.float32)
         return np.pad(rows, ((0, 0), (0, padding)))
 
-    return basis.extend(hidden, models.candidates, vectors_of, eps_orth=eps_orth, eps_dec=eps_dec, order=order)
+    chunk = getattr(source, "chunk", CHUNK)
+    return basis.extend(hidden, candidates, vectors_of, eps_orth=eps_orth, eps_dec=eps_dec, order=order, chunk=chunk)
 
 
 def with_measured_axes(basis: SubvectorBasis, models: Embedded, names: Sequence[str]) -> SubvectorBasis:
@@ -109,7 +146,7 @@ def fit(basis: SubvectorBasis, embedding: Array, *, width: int, eps_dec: float) 
     )
 
 
-def thresholds(basis: SubvectorBasis, coordinates: Array, rows: Sequence[Array]) -> Mapping[str, float]:
+def thresholds(basis: SubvectorBasis, coordinates: Array, rows: Iterable[Array]) -> Mapping[str, float]:
     """``metric:axes`` to the distance up to which a user counts as matching, for every comparison the basis allows.
 
     Args:

@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xpert.decompose import (
+    CHUNK,
+    AxesRule,
     CandidateOrder,
     CoefficientRule,
     Decomposition,
     VectorsOf,
     algorithm1,
     coefficients,
+    inner_products,
+    naming_weights,
     relative_residual,
 )
 from xpert.errors import SettingsError, WeightsError
@@ -115,12 +119,24 @@ class SubvectorBasis:
         return np.asarray(coordinates, np.float32) * np.linalg.norm(self.vectors, axis=1)
 
     def ranked(self, coordinates: Array) -> tuple[tuple[str, float], ...]:
-        """``(word, coefficient)`` over all axes: the words, then the measured, then the unnamed ones, each kind with the largest
-        contribution ``|z_i| || v_i ||`` first.
+        """``(word, coefficient)`` over all axes for people to read: the words, then the measured, then the unnamed ones.
+
+        Words stand in the order in which they name the embedding: by the length ``w_i || v_i ||`` that each adds to its nearest
+        sum ``sum_i w_i v_i`` of words of which none is taken away (``w_i >= 0``); words that are not in that sum follow by
+        their cosine with the embedding. Measured and unnamed axes: the largest contribution ``|z_i| || v_i ||`` first.
+        Coordinates that are not finite have no sum; their words stand as they come.
         """
         kinds: tuple[AxisKind, ...] = ("word", "measured", "unnamed")
-        size = np.abs(self.contributions(coordinates))
-        order = sorted(range(len(self.axes)), key=lambda i: (kinds.index(self.axes[i].kind), -float(size[i]), i))
+        lengths, words = np.linalg.norm(self.vectors, axis=1), self.where(["word"])
+        size = np.abs(np.asarray(coordinates, np.float64)) * lengths
+        inner = inner_products(self.vectors, coordinates, self.coefficients)
+        if np.isfinite(inner).all():
+            size[words] = naming_weights(self.vectors[words], inner[words]) * lengths[words]
+        aligned = inner / np.where(lengths > 0, lengths, 1.0)
+        order = sorted(
+            range(len(self.axes)),
+            key=lambda i: (kinds.index(self.axes[i].kind), -float(size[i]), -float(aligned[i]), i),
+        )
         return tuple((self.axes[i].word, float(coordinates[i])) for i in order)
 
     def where(self, kinds: Sequence[AxisKind]) -> list[int]:
@@ -146,6 +162,8 @@ class SubvectorBasis:
         eps_orth: float,
         eps_dec: float,
         order: CandidateOrder = "given",
+        axes: AxesRule = "found",
+        chunk: int = CHUNK,
     ) -> tuple[SubvectorBasis, Decomposition]:
         """This basis with the word axes that further embeddings need, found by `xpert.decompose.algorithm1`.
 
@@ -156,6 +174,8 @@ class SubvectorBasis:
             eps_orth: Largest ``|cos|`` of two word axes.
             eps_dec: Residual, as a fraction of the norm, at which an embedding is done.
             order: ``given``, or re-ranked by the ``residual``.
+            axes: As ``found``, or ``orthogonalised``; a basis is extended by the rule that it was made with.
+            chunk: Words that the source is asked for at once.
 
         Returns:
             The larger basis, and what the algorithm reports.
@@ -174,10 +194,12 @@ class SubvectorBasis:
             eps_dec=eps_dec,
             rule=self.coefficients,
             order=order,
+            axes=axes,
             start=(self.words, self.vectors),
+            chunk=chunk,
         )
-        axes = tuple(Axis(word=word) for word in found.words)
-        return replace(self, axes=axes, vectors=found.vectors), found
+        named = tuple(Axis(word=word) for word in found.words)
+        return replace(self, axes=named, vectors=found.vectors), found
 
     def _checked(self, embeddings: ArrayLike) -> Array:
         rows = np.asarray(embeddings, np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,6 @@ from xpert.catalog_codec import (
 )
 from xpert.catalog_files import (
     HEADER,
-    SERVER_FILES,
     check_target,
     open_folder,
     problems,
@@ -31,11 +30,14 @@ from xpert.catalog_files import (
     write_folder,
 )
 from xpert.catalog_hub import download, upload
-from xpert.errors import CatalogCorruptError, CatalogError, ReferenceNotFoundError
+from xpert.catalog_pairs import PAIRS, PairRows
+from xpert.errors import CatalogCorruptError, CatalogError, ReferenceNotFoundError, did_you_mean
 from xpert.provenance import Provenance
 from xpert.types import Array, Example, Explanation, ModelCard
 
 __all__ = ["Catalog"]
+
+EMBEDDINGS = "embeddings.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,6 +54,8 @@ class Catalog:
         provenance: The header.
         base_answers: The base's answers to the probe prompts, for devices whose data has no prompts.
         embeddings: ``(M, D)`` centred embeddings; None on a device, which does without.
+        pairs: ``(M, P, D)`` centred rows of the probe pairs, on disk, the measured block unscaled: what a catalog grows by
+            (`Explainer.extend`). None on a device, and in catalogs of xpert 0.1.
     """
 
     basis: SubvectorBasis
@@ -61,6 +65,7 @@ class Catalog:
     provenance: Provenance
     base_answers: tuple[Example, ...]
     embeddings: Array | None = None
+    pairs: PairRows | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,10 +87,13 @@ class Catalog:
         Raises:
             xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
         """
-        fit = self.provenance.fits[self.card(name).name]
+        fit, row = self.provenance.fits[self.card(name).name], self.names.index(name)
+        words = self.basis.ranked(self.coordinates[row])
+        errors = dict(zip(self.basis.words, self.stderr[row].tolist(), strict=True))
         return Explanation(
             name=name,
-            words=self.basis.ranked(self.coordinates[self.names.index(name)]),
+            words=words,
+            stderr=tuple(errors[word] for word, _ in words),
             residual=fit.residual,
             named_share=fit.named_share,
             measured_share=fit.measured_share,
@@ -100,16 +108,22 @@ class Catalog:
             xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
         """
         if name not in self.names:
-            raise ReferenceNotFoundError(f"no model {name!r} in the catalog: it has {', '.join(self.names)}")
+            raise ReferenceNotFoundError(
+                f"no model {name!r} in the catalog{did_you_mean(name, self.names)}: it has {', '.join(self.names)}"
+            )
         return self.models[self.names.index(name)]
 
-    def save_pretrained(self, folder: str | Path) -> Path:
+    def save_pretrained(self, folder: str | Path, *, server_files: bool = True) -> Path:
         """Write the catalog as a folder, which appears whole or not at all; an older catalog there is replaced at the end.
+
+        Args:
+            folder: Where.
+            server_files: Whether ``embeddings.safetensors`` and ``pairs.safetensors`` are written too, which devices do without.
 
         Raises:
             xpert.errors.CatalogError: The folder holds something else.
         """
-        contents = {
+        contents: dict[str, bytes | Iterable[bytes]] = {
             HEADER: to_json(self.provenance.to_json()),
             "basis.safetensors": to_tensors(vectors=self.basis.vectors, null=self.basis.null),
             "words.json": to_json([asdict(axis) for axis in self.basis.axes]),
@@ -120,15 +134,18 @@ class Catalog:
             ),
             "README.md": card_text(self.provenance, [self[name] for name in self], self.models, self.basis).encode(),
         }
-        if self.embeddings is not None:
-            contents["embeddings.safetensors"] = to_tensors(embeddings=self.embeddings)
+        if server_files and self.embeddings is not None:
+            contents[EMBEDDINGS] = to_tensors(embeddings=self.embeddings)
+        if server_files and self.pairs is not None:
+            contents[PAIRS] = self.pairs.chunks()
         return write_folder(folder, contents)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Catalog:
-        """Read a catalog from a folder, or from the Hub (``org/name``; without the server's embeddings).
+        """Read a catalog from a folder, or from the Hub (``org/name``; without the server's files).
 
-        Sizes and header are checked on opening, every file's hash as it is read; `problems` checks all.
+        Sizes and header are checked on opening, every file's hash as it is read (that of ``pairs.safetensors`` when a row is
+        first asked for); `problems` checks all.
 
         Raises:
             xpert.errors.ReferenceNotFoundError: No catalog is there.
@@ -157,8 +174,11 @@ class Catalog:
         vectors = from_tensors(*read("basis.safetensors"), {"vectors": (k, d), "null": (d,)})
         places = from_tensors(*read("coordinates.safetensors"), {"coordinates": (m, k), "stderr": (m, k)})
         embeddings = None
-        if (folder / SERVER_FILES[0]).is_file() and SERVER_FILES[0] in hashes:
-            embeddings = from_tensors(*read(SERVER_FILES[0]), {"embeddings": (m, d)})["embeddings"]
+        if (folder / EMBEDDINGS).is_file() and EMBEDDINGS in hashes:
+            embeddings = from_tensors(*read(EMBEDDINGS), {"embeddings": (m, d)})["embeddings"]
+        pairs = None
+        if (folder / PAIRS).is_file() and PAIRS in hashes:
+            pairs = PairRows.open(folder / PAIRS, (m, provenance.n_prompts, d), hashes[PAIRS][0])
         basis = SubvectorBasis(
             axes=axes,
             vectors=vectors["vectors"],
@@ -173,6 +193,7 @@ class Catalog:
             provenance=provenance,
             base_answers=answers_from(*read("base_answers.jsonl")),
             embeddings=embeddings,
+            pairs=pairs,
         )
 
     @staticmethod
@@ -205,7 +226,14 @@ class Catalog:
         if found := Catalog.problems(folder):
             raise CatalogCorruptError("; ".join(found))
 
-    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-        """Upload the catalog to the Hub as a model repository, its card included; returns the commit's address."""
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = False, token: str | None = None, server_files: bool = False
+    ) -> str:
+        """Upload the catalog to the Hub as a model repository, its card included; returns the commit's address.
+
+        The server's files (`save_pretrained`) stay here unless ``server_files`` is set: devices do without, and they hold a row
+        for each single answer.
+        """
         with TemporaryDirectory() as folder:
-            return upload(repo_id, self.save_pretrained(folder), private=private, token=token)
+            saved = self.save_pretrained(folder, server_files=server_files)
+            return upload(repo_id, saved, private=private, token=token)

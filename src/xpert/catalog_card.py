@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 
 from xpert.basis import SubvectorBasis
+from xpert.figures import with_error
 from xpert.provenance import Provenance
+from xpert.summarizers.words import isolated
 from xpert.types import Explanation, ModelCard
 
 __all__ = ["card_text"]
@@ -39,7 +41,7 @@ def card_text(
             f"{len(models)} models of `{p.base}`, explained by `{p.summarizer}` in {len(basis)} axes: "
             f"{kinds.count('word')} words, {kinds.count('measured')} measured quantities, {kinds.count('unnamed')} unnamed directions.",
             "",
-            "| model | in words | left over by words | reference |",
+            "| model | in words (± standard error) | left over by words | reference |",
             "|---|---|---|---|",
             *rows,
             "",
@@ -65,8 +67,10 @@ def card_text(
 
 def _words(explanation: Explanation, basis: SubvectorBasis) -> str:
     unnamed = {axis.word for axis in basis.axes if axis.kind == "unnamed"}
-    named = [(word, value) for word, value in explanation.words if word not in unnamed]
-    return ", ".join(f"{word} {value:+.2f}" for word, value in named[:_WORDS]) or "(no words)"
+    errors = explanation.stderr or (None,) * len(explanation.words)
+    told = [(word, value, error) for (word, value), error in zip(explanation.words, errors, strict=True)]
+    named = [(word, with_error(value, error)) for word, value, error in told if word not in unnamed]
+    return ", ".join(f"{isolated(word)} {figure}" for word, figure in named[:_WORDS]) or "(no words)"
 
 
 def _cell(text: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 from xpert.catalog_codec import from_json, to_json
 from xpert.errors import CatalogCorruptError, CatalogError, ReferenceNotFoundError
 from xpert.provenance import check_version
-from xpert.tensors.files import atomic_folder, sha256_bytes
+from xpert.tensors.files import atomic_folder, sha256_bytes, sha256_file
 
 __all__ = [
     "HEADER",
@@ -32,7 +33,7 @@ DEVICE_FILES = (
     "base_answers.jsonl",
     "README.md",
 )
-SERVER_FILES = ("embeddings.safetensors",)
+SERVER_FILES = ("embeddings.safetensors", "pairs.safetensors")
 """Files that a device does without: they may be missing from a folder."""
 
 Hashes: TypeAlias = Mapping[str, tuple[str, int]]
@@ -57,19 +58,31 @@ def check_target(target: str | Path) -> None:
         )
 
 
-def write_folder(target: str | Path, contents: Mapping[str, bytes]) -> Path:
+def write_folder(target: str | Path, contents: Mapping[str, bytes | Iterable[bytes]]) -> Path:
     """Write the files and their hashes as a folder that takes ``target``'s place at the very end.
+
+    A file's content is its bytes, or pieces of them.
 
     Raises:
         xpert.errors.CatalogError: As in `check_target`.
     """
     check_target(target)
-    hashes = {name: {"sha256": sha256_bytes(data), "bytes": len(data)} for name, data in sorted(contents.items())}
+    hashes: dict[str, dict[str, str | int]] = {}
     with atomic_folder(target) as folder:
-        for name, data in contents.items():
-            (folder / name).write_bytes(data)
+        for name, data in sorted(contents.items()):
+            hashes[name] = _write(folder / name, [data] if isinstance(data, bytes) else data)
         (folder / HASHES).write_bytes(to_json(hashes))
     return Path(target)
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> dict[str, str | int]:
+    digest, size = hashlib.sha256(), 0
+    with open(path, "wb") as file:
+        for piece in pieces:
+            file.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    return {"sha256": digest.hexdigest(), "bytes": size}
 
 
 def open_folder(folder: Path) -> Hashes:
@@ -105,8 +118,12 @@ def read_checked(folder: Path, name: str, hashes: Hashes) -> bytes:
     """
     data = (folder / name).read_bytes()
     if sha256_bytes(data) != hashes[name][0]:
-        raise CatalogCorruptError(f"{folder / name}: the content is not what its hash says: fetch the file again")
+        raise CatalogCorruptError(_changed(folder / name))
     return data
+
+
+def _changed(path: Path) -> str:
+    return f"{path}: the content is not what its hash says: fetch the file again"
 
 
 def problems(folder: str | Path) -> list[str]:
@@ -118,11 +135,8 @@ def problems(folder: str | Path) -> list[str]:
         return [str(error)]
     found: list[str] = []
     for name in hashes:
-        if (folder / name).is_file():
-            try:
-                read_checked(folder, name, hashes)
-            except CatalogCorruptError as error:
-                found.append(str(error))
+        if (folder / name).is_file() and sha256_file(folder / name) != hashes[name][0]:
+            found.append(_changed(folder / name))
     return found
 
 

@@ -11,7 +11,7 @@ __all__ = ["download", "upload"]
 
 
 def download(repo_id: str, *, revision: str | None = None) -> Path:
-    """The folder of a catalog from the Hub, without the server's embeddings.
+    """The folder of a catalog from the Hub, without the server's files.
 
     Raises:
         xpert.errors.ReferenceNotFoundError: No id of the Hub, or the Hub gave nothing (no such repository, offline).

@@ -1,28 +1,41 @@
 """Batched decoding of causal language models whose answers do not depend on who else is in the batch.
 
 Below the families: a text modality probes with it, an LLM summarizer writes with it. Prompts come as finished text (`render`
-applies the chat template); rows are padded on the left with exact masks and positions, and finished rows leave the batch.
+applies the chat template); rows are padded on the left with exact masks and positions. Finished rows leave the batch an eighth at
+a time, since each time copies the key-value cache; that cache is written in place into room made once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from xpert.decoding_cache import make_room
 from xpert.errors import DataError, SettingsError, WeightsError
 from xpert.progress import track
 
-__all__ = ["generate", "left_padded", "render", "row_seed", "stop_ids_of", "token_ids"]
+__all__ = [
+    "fitting_batch",
+    "generate",
+    "kv_bytes_per_token",
+    "left_padded",
+    "render",
+    "row_seed",
+    "stop_ids_of",
+    "token_ids",
+]
 
 CACHE_BYTES = 1 << 30
 """Key-value cache that a batch may fill where no batch size is given."""
 
 LARGEST_BATCH = 128
+LEAVING = 8
+"""Finished rows leave the batch when they are one in so many of its rows."""
 NUCLEUS = 512
 """Most probable tokens in which the nucleus is looked for first."""
 
@@ -42,11 +55,11 @@ def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
         xpert.errors.DataError: A text gives no token at all.
     """
     special = not tokenizer.chat_template
-    rows = [list(tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]) for text in texts]
+    rows = tokenizer(list(texts), add_special_tokens=special, verbose=False)["input_ids"] if texts else []
     for number, row in enumerate(rows, start=1):
         if not row:
             raise DataError(f"prompt {number} of {len(rows)}: expected text, got an empty prompt; remove it")
-    return rows
+    return [list(row) for row in rows]
 
 
 def stop_ids_of(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -83,6 +96,10 @@ class _Rules:
     stop_ids: frozenset[int]
 
 
+Arrange = Callable[[Sequence[int]], None]
+"""Is told which prompts (their indices) are the rows of the batch, in their order, before the model sees it."""
+
+
 def generate(
     model: Any,
     tokenizer: Any,
@@ -95,6 +112,7 @@ def generate(
     batch_size: int | None = None,
     stop_ids: Iterable[int] | None = None,
     description: str = "answering",
+    arrange: Arrange | None = None,
 ) -> list[str]:
     """Continue each prompt; the continuation is decoded without special tokens and stripped of outer white space.
 
@@ -109,6 +127,7 @@ def generate(
         batch_size: Rows at once; None: as many as fill 1 GiB of key-value cache, at most 128.
         stop_ids: Ids that end a row; None: `stop_ids_of`.
         description: What the progress bar says.
+        arrange: Told which prompts are the batch's rows whenever that changes; ascending, so that neighbours stay neighbours.
 
     Returns:
         ``N`` continuations in the order of the prompts.
@@ -122,30 +141,36 @@ def generate(
     rules = _Rules(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, stop_ids=stops)
     _check(rules, batch_size, len(prompts), seeds)
     rows = token_ids(tokenizer, prompts)
-    size = batch_size or _fitting_batch(model, max(map(len, rows), default=1) + max_new_tokens)
+    size = batch_size or fitting_batch(model, max(map(len, rows), default=1) + max_new_tokens)
     _check_room(model, rows, max_new_tokens)
     row_seeds = list(seeds) if seeds is not None else [0] * len(rows)
     order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i))
-    batches = [order[i : i + size] for i in range(0, len(order), size)]
+    batches = [sorted(order[i : i + size]) for i in range(0, len(order), size)]
     pad_id = _pad_id(tokenizer, stops)
     answers = [""] * len(rows)
     with torch.inference_mode():
         for batch in track(batches, description, total=len(batches)):
             ids, mask = left_padded([rows[i] for i in batch], pad_id, model.device)
-            produced = _decode(model, ids, mask, rules, [row_seeds[i] for i in batch])
+            produced = _decode(
+                model, ids, mask, rules, seeds=[row_seeds[i] for i in batch], prompts=batch, arrange=arrange
+            )
             for i, tokens in zip(batch, produced, strict=True):
                 answers[i] = tokenizer.decode(tokens, skip_special_tokens=True).strip()
     return answers
 
 
-def _fitting_batch(model: Any, n_tokens: int) -> int:
-    """Rows of ``n_tokens`` whose key-value cache fits into `CACHE_BYTES`."""
+def fitting_batch(model: Any, n_tokens: int, most: int = LARGEST_BATCH) -> int:
+    """Rows of ``n_tokens`` whose key-value cache fits into 1 GiB, ``most`` at most."""
+    return max(1, min(most, CACHE_BYTES // (kv_bytes_per_token(model) * n_tokens)))
+
+
+def kv_bytes_per_token(model: Any) -> int:
+    """Bytes of keys and values that one token takes in all layers."""
     config = model.config.get_text_config()
     heads = config.num_attention_heads
     head_width = getattr(config, "head_dim", None) or config.hidden_size // heads
     kept = getattr(config, "num_key_value_heads", None) or heads
-    row_bytes = 2 * config.num_hidden_layers * kept * head_width * n_tokens * model.dtype.itemsize
-    return max(1, min(LARGEST_BATCH, CACHE_BYTES // row_bytes))
+    return 2 * config.num_hidden_layers * kept * head_width * model.dtype.itemsize
 
 
 def _check(rules: _Rules, batch_size: int | None, n_prompts: int, seeds: Sequence[int] | None) -> None:
@@ -177,44 +202,63 @@ def _pad_id(tokenizer: Any, stop_ids: frozenset[int]) -> int:
     return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(stop_ids, default=0)
 
 
-def _decode(model: Any, ids: torch.Tensor, mask: torch.Tensor, rules: _Rules, seeds: Sequence[int]) -> list[list[int]]:
-    """New tokens of each row, without the one that ended it."""
+def _decode(
+    model: Any,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    rules: _Rules,
+    *,
+    seeds: Sequence[int],
+    prompts: Sequence[int],
+    arrange: Arrange | None,
+) -> list[list[int]]:
+    """New tokens of each row, without the one that ended it. A finished row may stay for a while: its tokens are not kept."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     last_only = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(inner.forward).parameters else {}
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds] if rules.temperature > 0 else []
     produced: list[list[int]] = [[] for _ in seeds]
-    alive = list(range(len(seeds)))
+    rows, done = list(range(len(seeds))), [False] * len(seeds)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = None
+    mask = torch.cat([mask, mask.new_ones((len(seeds), rules.max_new_tokens))], dim=1)
+    seen, cache = ids.shape[1], None
+    if arrange:
+        arrange(prompts)
     for step in range(rules.max_new_tokens):
         out = model(
             input_ids=ids,
-            attention_mask=mask,
+            attention_mask=mask[:, :seen],
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
             **last_only,
         )
         cache = out.past_key_values
-        tokens = _choose(out.logits[:, -1], rules, [generators[i] for i in alive])
-        kept = [k for k, token in enumerate(tokens) if token not in rules.stop_ids]
-        for k in kept:
-            produced[alive[k]].append(tokens[k])
+        if step == 0:
+            make_room(cache, rules.max_new_tokens)
+        tokens = _choose(out.logits[:, -1], rules, [generators[i] for i in rows] if generators else [])
+        for i, token in zip(rows, tokens, strict=True):
+            done[i] = done[i] or token in rules.stop_ids
+            if not done[i]:
+                produced[i].append(token)
+        kept = [k for k, i in enumerate(rows) if not done[i]]
         if not kept or step + 1 == rules.max_new_tokens:
             break
-        if len(kept) < len(alive):
+        positions = positions[:, -1:] + 1
+        if (len(rows) - len(kept)) * LEAVING >= len(rows):
             index = torch.tensor(kept, device=mask.device)
             cache.batch_select_indices(index)
-            mask, positions, alive = mask[index], positions[index], [alive[k] for k in kept]
-        ids = torch.tensor([[tokens[k]] for k in kept], device=mask.device)
-        mask = torch.cat([mask, mask.new_ones((len(kept), 1))], dim=1)
-        positions = positions[:, -1:] + 1
+            mask, positions = mask[index], positions[index]
+            rows, tokens = [rows[k] for k in kept], [tokens[k] for k in kept]
+            if arrange:
+                arrange([prompts[i] for i in rows])
+        ids = torch.tensor(tokens, device=mask.device).unsqueeze(1)
+        seen += 1
     return produced
 
 
 def _choose(logits: torch.Tensor, rules: _Rules, generators: Sequence[torch.Generator]) -> list[int]:
     """Next tokens ``(B,)`` for logits ``(B, V)``; sampling inverts the distribution in vocabulary order with one uniform a row."""
-    if not bool(torch.isfinite(logits).all()):
+    if not bool(logits.sum().isfinite()) and not bool(torch.isfinite(logits).all()):  # a sum may overflow: look again
         raise WeightsError(
             "the model's logits are not finite: its weights hold NaN or infinite values, or the dtype overflows"
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from xpert import __version__
+from xpert.cache import Cache, default_folder
 from xpert.catalog import Catalog
 from xpert.errors import XpertError
 
@@ -30,12 +31,18 @@ class Health:
         extras: Extra to whether all it brings is installed.
         threads: Processors that this process may use.
         memory_mb: Physical memory in MB (10**6 bytes); None where the system does not tell.
+        cache: Folder of the user's cache (`xpert.cache`).
+        cache_entries: Entries in it.
+        cache_mb: Their size in MB.
     """
 
     versions: Mapping[str, str | None]
     extras: Mapping[str, bool]
     threads: int
     memory_mb: int | None
+    cache: str
+    cache_entries: int
+    cache_mb: float
 
 
 def examine() -> Health:
@@ -48,11 +55,16 @@ def examine() -> Health:
         if name is None or name.group().lower() == "xpert":
             continue
         (core if extra is None else extras.setdefault(extra.group(1), [])).append(name.group())
+    cache = Cache(default_folder())
+    sizes = cache.size().values()
     return Health(
         versions={"xpert": __version__} | {name: _version(name) for name in core},
         extras={extra: all(_version(name) for name in names) for extra, names in extras.items()},
         threads=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_mb=_memory_mb(),
+        cache=str(cache.folder),
+        cache_entries=sum(count for count, _ in sizes),
+        cache_mb=sum(size for _, size in sizes) / 1e6,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,12 +18,31 @@ from xpert.errors import CatalogError, SummarizerError, WeightsError
 from xpert.measured import MEASURED, measure
 from xpert.protocols import Summarizer
 from xpert.summarizers import load_summarizer
-from xpert.types import AnswerPair, Array, Candidate
+from xpert.summarizers.aspects import InstructionLike
+from xpert.types import AnswerPair, Array, Candidate, Summary
 
-__all__ = ["PairEmbeddings", "embed_pairs", "joined", "measured_scale", "open_summarizer", "standard_error"]
+__all__ = ["PairEmbeddings", "embed_pairs", "joined", "measured_scale", "open_summarizer", "scaled", "standard_error"]
 
 _SMALLEST_MEASURED = 0.1
 """Measured blocks below this RMS (a length ratio of 10%) are not blown up to the summarizer's scale."""
+
+
+class SummarizesPairs(Protocol):
+    """What embedding needs of a `xpert.protocols.Summarizer`."""
+
+    @property
+    def name(self) -> str:
+        """Provenance."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """``D``."""
+        ...
+
+    def summarize(self, pairs: Sequence[AnswerPair], *, n_candidates: int = 0) -> Summary:
+        """Rows and words."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,7 +61,7 @@ class PairEmbeddings:
 
 
 def embed_pairs(
-    summarizer: Summarizer,
+    summarizer: SummarizesPairs,
     pairs: Sequence[AnswerPair],
     *,
     null: ArrayLike | None = None,
@@ -72,6 +92,11 @@ def joined(pairs: PairEmbeddings, scale: float) -> Array:
     return np.concatenate([pairs.hidden, pairs.measured * np.float32(scale)], axis=1)
 
 
+def scaled(rows: Array, width: int, scale: float) -> Array:
+    """Rows ``(P, D)`` with what stands behind ``width`` (measured quantities) times ``scale``."""
+    return np.concatenate([rows[:, :width], rows[:, width:] * np.float32(scale)], axis=1)
+
+
 def measured_scale(hidden: ArrayLike, measured: ArrayLike, weight: float) -> float:
     """The factor that gives measured quantities their weight beside the summarizer.
 
@@ -93,13 +118,18 @@ def measured_scale(hidden: ArrayLike, measured: ArrayLike, weight: float) -> flo
 
 @contextmanager
 def open_summarizer(
-    summarizer: str | Summarizer, *, device: str | None = None, dtype: str | None = None
+    summarizer: str | Summarizer,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    instruction: InstructionLike | None = None,
 ) -> Iterator[Summarizer]:
-    """A summarizer by name, closed afterwards, or an object, which stays its owner's to close."""
+    """A summarizer by name, closed afterwards, or an object, which stays its owner's to close and keeps its own instruction."""
     if not isinstance(summarizer, str):
         yield summarizer
         return
-    opened = load_summarizer(summarizer, device=device, dtype=dtype)
+    options = {} if instruction is None else {"instruction": instruction}
+    opened = load_summarizer(summarizer, device=device, dtype=dtype, **options)
     try:
         yield opened
     finally:

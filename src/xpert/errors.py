@@ -19,6 +19,9 @@ Messages say what was expected, what came, where, and what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 __all__ = [
     "CatalogCorruptError",
     "CatalogError",
@@ -33,6 +36,7 @@ __all__ = [
     "TrainingError",
     "WeightsError",
     "XpertError",
+    "did_you_mean",
 ]
 
 
@@ -91,3 +95,13 @@ class MissingDependencyError(XpertError, ImportError):
     def of(cls, package: str, extra: str, feature: str) -> MissingDependencyError:
         """The error for ``package``, which the extra ``extra`` brings and ``feature`` needs."""
         return cls(f"{feature} needs {package}, which is not installed: pip install 'xpert[{extra}]'")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What a message about an unknown name adds: the nearest known one in brackets; nothing where none is near.
+
+    >>> did_you_mean("tutr", ["poet", "tutor"]), did_you_mean("abacus", ["poet"])
+    (" (did you mean 'tutor'?)", '')
+    """
+    near = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
-from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from xpert import __version__
-from xpert.axes import Embedded, embedded, fit, thresholds, with_measured_axes, with_unnamed_axes, word_axes
+from xpert.assembly import assemble
+from xpert.axes import embedded, word_axes
 from xpert.basis import SubvectorBasis, check_thresholds
+from xpert.cache import Cache, open_cache
 from xpert.catalog import Catalog
+from xpert.catalog_pairs import PairRows
 from xpert.decompose import CandidateOrder, CoefficientRule
-from xpert.embedding import embed_pairs, open_summarizer, standard_error
+from xpert.embedding import embed_pairs, open_summarizer
 from xpert.errors import SettingsError
+from xpert.growing import check_base, check_options, check_summarizer, grown_names, options_of, rows_of, weight_of
 from xpert.measured import MEASURED
-from xpert.probing import Probes, check_names, choose_prompts, prompts_digest, run_probes
-from xpert.progress import track
-from xpert.protocols import Modality, SubvectorContext, SubvectorSource, Summarizer
+from xpert.probing import (
+    Probes,
+    ProbeTask,
+    check_names,
+    choose_prompts,
+    model_answers,
+    prompts_digest,
+    run_probes,
+)
+from xpert.protocols import FingerprintedProber, Modality, Prober, SubvectorContext, SubvectorSource, Summarizer
 from xpert.provenance import Provenance
 from xpert.registry import MODALITIES, SUBVECTORS
-from xpert.types import Example, Generation
+from xpert.remember import CachedSummaries, fingerprint_of, remembered_source
+from xpert.summarizers.aspects import InstructionLike, find_instruction
+from xpert.types import Array, Example, Generation, ModelCard
 
 __all__ = ["Explainer"]
-
-_PACKAGES = ("numpy", "torch", "transformers", "peft", "sentence-transformers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,11 @@ class Explainer:
         device: Where base and summarizer compute. None: they choose.
         dtype: Their number type. None: they choose.
         modality: ``text``, another registered modality's name, or an object.
+        cache: A folder in which answers, embeddings and sub-vectors of the models are kept (`xpert.cache`), so that an interrupted
+            run goes on where it was and a repeated one computes nothing; ``"default"`` is the user's cache folder. None: nothing
+            stays on disk. Answers of recorded models are never stored.
+        instruction: The aspect that is explained: a shipped instruction's name (``domain``, ``tone`` ...), a JSON file, or an
+            `Instruction`. None: the wording that the summarizer was trained on, else ``language-style``.
 
     Source: Wang et al. 2025 (arXiv 2504.13938), sections 3.1 and 4. Ours: null-centering, least squares, measured and unnamed
         axes, each with its switch.
@@ -81,12 +97,15 @@ class Explainer:
     device: str | None = None
     dtype: str | None = None
     modality: str | Modality = "text"
+    cache: str | Path | None = None
+    instruction: InstructionLike | None = None
 
     def __post_init__(self) -> None:
         """Check options before anything is loaded.
 
         Raises:
             xpert.errors.SettingsError: One is out of range.
+            xpert.errors.ReferenceNotFoundError: No such instruction.
         """
         check_thresholds(1.0 if self.eps_orth is None else self.eps_orth, 1.0 if self.eps_dec is None else self.eps_dec)
         if self.centering not in (None, "null", "none"):
@@ -100,9 +119,35 @@ class Explainer:
                 raise SettingsError(f"{name}: expected 1 or more, got {value}")
         if self.max_unnamed < 0:
             raise SettingsError(f"max_unnamed: expected 0 or more, got {self.max_unnamed}")
+        if self.instruction is not None:
+            find_instruction(self.instruction)
+            if not isinstance(self.summarizer, str):
+                raise SettingsError("instruction was given beside a summarizer object: set it on the object")
+
+    @classmethod
+    def for_catalog(cls, catalog: Catalog, **options: Any) -> Explainer:
+        """The explainer that a catalog's header describes, to extend it.
+
+        ``unnamed``, ``max_unnamed`` and ``max_candidates`` are not in a header: they are as given, else as usual.
+
+        Args:
+            catalog: Read from the server's folder.
+            options: What the header does not say (``cache``, ``device``, an object for ``summarizer``), or says otherwise than
+                is right here (the folder that ``base`` is in now).
+
+        Raises:
+            xpert.errors.CatalogError: The catalog has no pair rows.
+            xpert.errors.SettingsError: An option that there is not.
+        """
+        if unknown := sorted(set(options) - {field.name for field in fields(cls)}):
+            raise SettingsError(f"Explainer has no option {unknown[0]!r}")
+        return cls(**options_of(catalog) | options)
 
     def explain(self, models: Mapping[str, str]) -> Catalog:
         """Probe, summarize, embed, decompose: a catalog of the models, in their order.
+
+        One model's answers and rows are in memory at a time. With a cache, what was finished before an interruption is not
+        computed again.
 
         Args:
             models: Name to reference.
@@ -115,96 +160,207 @@ class Explainer:
             xpert.errors.WeightsError: Weights or results that are not finite.
         """
         check_names(list(models))
-        with open_summarizer(self.summarizer, device=self.device, dtype=self.dtype) as summarizer:
-            choices = self._choices(summarizer)
-            probes = self._probe(models, choices)
-            embedded = self._embed(probes, choices)
-            basis, n_examined = self._find_axes(probes, embedded, choices)
-            return self._catalog(probes, embedded, basis, n_examined, choices)
+        with self._chosen() as choices:
+            with self._opened(choices) as prober:
+                prompts = choose_prompts(
+                    prober, list(models.values()), self.prompts, n_prompts=self.n_prompts, seed=self.seed
+                )
+                cards = [prober.card(name, reference) for name, reference in models.items()]
+                centred = choices.centering == "null"
+                probes = run_probes(prober, self._task(prompts, choices), choices.cache, second=centred)
+                null = _null(probes, choices)
+                pairs = self._rows(len(models), len(prompts), _base_says(prober), choices)
+                names = list(models)
+                candidates = self._embed(prober, models, probes, choices, names=names, null=null, pairs=pairs)
+            placed = embedded(pairs, null, weight=self.measured_weight)
+            start = SubvectorBasis.empty(placed.null, self.coefficients)
+            words, n_examined = self._words(placed.means, candidates, start, probes, choices, null=null)
+            header = self._header(probes, choices, n_examined)
+        answers = [Example(prompt=p, response=a) for p, a in zip(prompts, probes.base, strict=True)]
+        return assemble(header, cards, words, placed, answers, unnamed=self.unnamed, max_unnamed=self.max_unnamed)
 
-    def _choices(self, summarizer: Summarizer) -> _Choices:
-        """What was left open, as the summarizer would have it."""
-        own, source = summarizer.defaults, self.subvectors
+    def extend(self, catalog: Catalog, models: Mapping[str, str] | None = None, remove: Sequence[str] = ()) -> Catalog:
+        """A catalog with further models, or others of the same name, or fewer; the rest is neither probed nor embedded again.
+
+        Prompts, base answers, null and word axes are the catalog's; words that new models need are added by Algorithm 1. Scale,
+        unnamed axes, coordinates, errors, fits and thresholds are computed again for all, from the stored rows: after adding,
+        all is as if every model had been explained at once in this order (``n_candidates_examined`` counts a word once a run).
+        Words that only a removed or replaced model needed stay.
+
+        Args:
+            catalog: Read from the server's folder, or just made; it stays as it is.
+            models: Name to reference: new names go to the end, known ones keep their place.
+            remove: Names of models that go.
+
+        Raises:
+            xpert.errors.SettingsError: An option of this explainer is not the catalog's (`for_catalog` has them), nothing is to be
+                done, or no model would be left.
+            xpert.errors.CatalogError: The catalog has no pair rows.
+            xpert.errors.ReferenceNotFoundError: A name to remove, or a reference, that does not exist.
+            xpert.errors.IncompatibleModelError: Another base, or a model of another base.
+            xpert.errors.SummarizerError: Another summarizer.
+        """
+        models = dict(models or {})
+        names = grown_names(catalog, models, remove)
+        check_options(catalog, {field.name: getattr(self, field.name) for field in fields(self) if field.name != "_"})
+        old, weight = rows_of(catalog), weight_of(catalog)
+        pairs = PairRows.empty((len(names), *old.shape[1:]), old.made_by)
+        for place, name in enumerate(names):
+            if name not in models:
+                pairs.put(place, old[catalog.names.index(name)])
+        cards = {card.name: card for card in catalog.models}
+        words, n_examined = catalog.basis.subset(["word"]), catalog.provenance.n_candidates_examined
+        if models:
+            added, words, n_new = self._added(catalog, models, names, pairs, weight)
+            cards, n_examined = cards | added, n_examined + n_new
+        return assemble(
+            replace(catalog.provenance, n_candidates_examined=n_examined),
+            [cards[name] for name in names],
+            words,
+            embedded(pairs, catalog.basis.null[: catalog.provenance.width], weight=weight),
+            catalog.base_answers,
+            unnamed=self.unnamed,
+            max_unnamed=self.max_unnamed,
+        )
+
+    def _added(
+        self, catalog: Catalog, models: Mapping[str, str], names: Sequence[str], pairs: PairRows, weight: float
+    ) -> tuple[dict[str, ModelCard], SubvectorBasis, int]:
+        """Put the new models' rows in their places; their cards, the catalog's words and theirs, and how many were examined."""
+        made, answers = catalog.provenance, catalog.base_answers
+        null = catalog.basis.null[: made.width]
+        probes = Probes(
+            prompts=tuple(str(answer.prompt) for answer in answers),
+            base=tuple(answer.response for answer in answers),
+            second=None,
+            null_pairs=made.null_pairs,
+        )
+        with self._chosen(catalog) as choices:
+            with self._opened(choices) as prober:
+                check_base(catalog, prober, self.base, _base_says(prober))
+                cards = {
+                    name: replace(prober.card(name, reference), base=made.base) for name, reference in models.items()
+                }
+                candidates = self._embed(prober, models, probes, choices, names=names, null=null, pairs=pairs)
+            means = embedded(pairs, null, weight=weight).means[[names.index(name) for name in models]]
+            start = catalog.basis.subset(["word"])
+            words, n_examined = self._words(means, candidates, start, probes, choices, null=null)
+        return cards, words, n_examined
+
+    @contextmanager
+    def _chosen(self, catalog: Catalog | None = None) -> Generator[_Choices, None, None]:
+        """The open summarizer, and what was left open, as it or the catalog would have it."""
+        asked = self.instruction if catalog is None else self.instruction or catalog.provenance.wording
+        with open_summarizer(self.summarizer, device=self.device, dtype=self.dtype, instruction=asked) as summarizer:
+            said = fingerprint_of(summarizer)
+            if catalog is not None:
+                check_summarizer(catalog, summarizer.name, summarizer.instruction, summarizer.width, said)
+            yield self._choices(summarizer, None if catalog is None else catalog.provenance)
+
+    def _choices(self, summarizer: Summarizer, made: Provenance | None) -> _Choices:
+        own, source, cache = summarizer.defaults, self.subvectors, open_cache(self.cache)
         if source is None or isinstance(source, str):
-            source = SUBVECTORS.get(source or own.subvectors)()
+            source = SUBVECTORS.get(source or (own.subvectors if made is None else made.subvectors))()
         modality = MODALITIES.get(self.modality)() if isinstance(self.modality, str) else self.modality
+        measured = MEASURED if self.measured_weight > 0 and modality.name == "text" else ()
+        default = own if made is None else made
         return _Choices(
             summarizer=summarizer,
-            eps_orth=own.eps_orth if self.eps_orth is None else self.eps_orth,
-            eps_dec=own.eps_dec if self.eps_dec is None else self.eps_dec,
-            centering=self.centering or own.centering,
+            eps_orth=default.eps_orth if self.eps_orth is None else self.eps_orth,
+            eps_dec=default.eps_dec if self.eps_dec is None else self.eps_dec,
+            centering=self.centering or default.centering,
             max_candidates=self.max_candidates or own.max_candidates,
             source=source,
             modality=modality,
-            measured=MEASURED if self.measured_weight > 0 and modality.name == "text" else (),
-            generation=self.generation or Generation(seed=self.seed),
+            measured=measured if made is None else made.measured,
+            generation=self.generation or (Generation(seed=self.seed) if made is None else made.generation),
+            cache=cache,
         )
 
-    def _probe(self, models: Mapping[str, str], choices: _Choices) -> Probes:
-        with choices.modality.open(self.base, device=self.device, dtype=self.dtype) as prober:
-            prompts = choose_prompts(
-                prober, list(models.values()), self.prompts, n_prompts=self.n_prompts, seed=self.seed
-            )
-            return run_probes(prober, models, prompts, choices.generation, second=choices.centering == "null")
+    def _opened(self, choices: _Choices) -> AbstractContextManager[Prober]:
+        return choices.modality.open(self.base, device=self.device, dtype=self.dtype)
 
-    def _embed(self, probes: Probes, choices: _Choices) -> Embedded:
-        summarizer, base_pairs = choices.summarizer, probes.null()
-        null = np.zeros(summarizer.width, np.float32)
-        if base_pairs is not None:
-            null = embed_pairs(summarizer, base_pairs).hidden.mean(axis=0, dtype=np.float64).astype(np.float32)
-        pairs = [
-            embed_pairs(
-                summarizer,
-                probes.pairs(name),
+    def _task(self, prompts: Sequence[str], choices: _Choices) -> ProbeTask:
+        """The base's own task; a model's differs in its reference."""
+        return ProbeTask(
+            base=self.base,
+            prompts=tuple(prompts),
+            generation=choices.generation,
+            modality=self.modality,
+            device=self.device,
+            dtype=self.dtype,
+        )
+
+    def _rows(self, n_models: int, n_pairs: int, base_says: str | None, choices: _Choices) -> PairRows:
+        says = {"base": base_says, "summarizer": fingerprint_of(choices.summarizer)}
+        width = choices.summarizer.width + len(choices.measured)
+        return PairRows.empty((n_models, n_pairs, width), {what: said for what, said in says.items() if said})
+
+    def _embed(
+        self,
+        prober: Prober,
+        models: Mapping[str, str],
+        probes: Probes,
+        choices: _Choices,
+        *,
+        names: Sequence[str],
+        null: Array,
+        pairs: PairRows,
+    ) -> list[tuple[str, ...]]:
+        """Put every model's rows in its name's place among ``names``; its candidate words, in the order of ``models``."""
+        summaries, task = CachedSummaries(choices.summarizer, choices.cache), self._task(probes.prompts, choices)
+        candidates: dict[str, tuple[str, ...]] = {}
+        for name, answers in model_answers(prober, task, models, choices.cache):
+            found = embed_pairs(
+                summaries,
+                probes.pairs(answers.texts),
                 null=null,
                 measured=choices.measured,
                 n_candidates=choices.max_candidates,
             )
-            for name in track(list(probes.models), "Summarizing")
-        ]
-        return embedded(pairs, null, weight=self.measured_weight)
+            pairs.put(names.index(name), np.concatenate([found.hidden, found.measured], axis=1))
+            candidates[name] = tuple(candidate.word for candidate in found.candidates)
+        return [candidates[name] for name in models]
 
-    def _find_axes(self, probes: Probes, models: Embedded, choices: _Choices) -> tuple[SubvectorBasis, int]:
-        """Words by Algorithm 1, then measured quantities, then unnamed directions; and how many words were examined."""
+    def _words(
+        self,
+        embeddings: Array,
+        candidates: Sequence[Sequence[str]],
+        start: SubvectorBasis,
+        probes: Probes,
+        choices: _Choices,
+        *,
+        null: Array,
+    ) -> tuple[SubvectorBasis, int]:
+        """The word axes that the embeddings need beside those of ``start``; and how many words were examined."""
         context = SubvectorContext(
             summarizer=choices.summarizer,
             prompts=probes.prompts,
             base_answers=probes.base,
-            null=models.null[: models.width],
+            null=null,
             seed=self.seed,
         )
-        basis, found = word_axes(
-            models,
-            SubvectorBasis.empty(models.null, self.coefficients),
-            choices.source,
+        words, found = word_axes(
+            embeddings,
+            candidates,
+            start,
+            remembered_source(choices.source, choices.summarizer, choices.cache),
             context,
             eps_orth=choices.eps_orth,
             eps_dec=choices.eps_dec,
             order=self.candidate_order,
         )
-        basis = with_measured_axes(basis, models, choices.measured)
-        if self.unnamed:
-            basis = with_unnamed_axes(basis, models, most=self.max_unnamed)
-        return basis, found.n_examined
+        return words, found.n_examined
 
-    def _catalog(
-        self,
-        probes: Probes,
-        models: Embedded,
-        basis: SubvectorBasis,
-        n_examined: int,
-        choices: _Choices,
-    ) -> Catalog:
-        coordinates = basis.project(models.means)
-        fits = [fit(basis, mean, width=models.width, eps_dec=choices.eps_dec) for mean in models.means]
-        provenance = Provenance(
+    def _header(self, probes: Probes, choices: _Choices, n_examined: int) -> Provenance:
+        return Provenance(
             base=self.base,
             modality=choices.modality.name,
             summarizer=choices.summarizer.name,
             instruction=choices.summarizer.instruction,
-            width=models.width,
+            width=choices.summarizer.width,
             measured=tuple(choices.measured),
-            measured_scale=models.scale,
+            measured_scale=0.0,
             n_prompts=len(probes.prompts),
             prompts_sha256=prompts_digest(probes.prompts),
             seed=self.seed,
@@ -217,19 +373,9 @@ class Explainer:
             coefficients=self.coefficients,
             candidate_order=self.candidate_order,
             n_candidates_examined=n_examined,
-            fits=dict(zip(probes.models, fits, strict=True)),
-            match_thresholds=thresholds(basis, coordinates, models.rows),
-            versions=_versions(),
-        )
-        answers = zip(probes.prompts, probes.base, strict=True)
-        return Catalog(
-            basis=basis,
-            models=probes.cards,
-            coordinates=coordinates,
-            stderr=np.stack([standard_error(basis.project(rows)) for rows in models.rows]),
-            provenance=provenance,
-            base_answers=tuple(Example(prompt=prompt, response=answer) for prompt, answer in answers),
-            embeddings=models.means,
+            fits={},
+            match_thresholds={},
+            wording=getattr(choices.summarizer, "wording", None),
         )
 
 
@@ -246,13 +392,17 @@ class _Choices:
     modality: Modality
     measured: Sequence[str]
     generation: Generation
+    cache: Cache | None
 
 
-def _versions() -> dict[str, str]:
-    found = {"xpert": __version__}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+def _null(probes: Probes, choices: _Choices) -> Array:
+    """``(width,)`` the mean embedding of the base's answers beside its second ones; zeros where nothing is centred."""
+    base_pairs = probes.null()
+    if base_pairs is None:
+        return np.zeros(choices.summarizer.width, np.float32)
+    rows = embed_pairs(CachedSummaries(choices.summarizer, choices.cache), base_pairs).hidden
+    return rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def _base_says(prober: Prober) -> str | None:
+    return prober.fingerprint(None) if isinstance(prober, FingerprintedProber) else None

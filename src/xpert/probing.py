@@ -1,53 +1,97 @@
-"""Probing: base and models answer the same prompts."""
+"""Probing: base and models answer the same prompts, each model's answers handed on as soon as they are there."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from xpert.cache import Cache
 from xpert.errors import DataError, SettingsError
-from xpert.progress import track
+from xpert.progress import bar
 from xpert.prompts import shipped_prompts
-from xpert.protocols import Prober
-from xpert.types import AnswerPair, Generation, ModelCard
+from xpert.protocols import FingerprintedProber, GroupProber, Modality, Prober
+from xpert.registry import MODALITIES
+from xpert.remember import answers_key
+from xpert.types import AnswerPair, Generation
 
-__all__ = ["Probes", "check_names", "choose_prompts", "prompts_digest", "run_probes"]
+__all__ = [
+    "Answers",
+    "ProbeTask",
+    "Probes",
+    "answered",
+    "check_names",
+    "choose_prompts",
+    "model_answers",
+    "probe",
+    "prompts_digest",
+    "run_probes",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeTask:
+    """Everything that one model's answers depend on: picklable, so that an engine can carry it to another machine.
+
+    Attributes:
+        base: Reference of the base. reference: The model's; None: the base itself.
+        prompts: ``P`` prompts.
+        generation: How to answer.
+        second: Whether the base's second answers are wanted, for the null embedding.
+        modality: Its name, or an object (picklable, if the task is to be).
+        device: Where the base computes; None: it chooses. dtype: Its number type, likewise.
+    """
+
+    base: str
+    reference: str | None = None
+    prompts: tuple[str, ...]
+    generation: Generation
+    second: bool = False
+    modality: str | Modality = "text"
+    device: str | None = None
+    dtype: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """A model's answers to the prompts of a task, and how they were made (told of second answers only)."""
+
+    texts: tuple[str, ...]
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probes:
-    """Everybody's answers to the same prompts.
+    """The base's answers, beside which every model's are laid.
 
     Attributes:
         prompts: ``P`` prompts.
         base: The base's answers.
-        models: Name to answers.
-        cards: One a model, in the order of ``models``.
         second: The base's second answers, for the null embedding; None where nothing is centred.
         null_pairs: How the second answers were made.
     """
 
     prompts: tuple[str, ...]
     base: tuple[str, ...]
-    models: Mapping[str, tuple[str, ...]]
-    cards: tuple[ModelCard, ...]
     second: tuple[str, ...] | None
     null_pairs: str
 
-    def pairs(self, name: str) -> list[AnswerPair]:
-        """The pairs of a model with the base."""
-        return self._pairs(self.models[name])
+    def pairs(self, answers: Sequence[str]) -> list[AnswerPair]:
+        """A model's answers, each beside the base's.
+
+        Raises:
+            xpert.errors.DataError: There are not as many as prompts.
+        """
+        if len(answers) != len(self.prompts):
+            raise DataError(f"prober: expected {len(self.prompts)} answers, one a prompt, got {len(answers)}")
+        triples = zip(self.prompts, self.base, answers, strict=True)
+        return [AnswerPair(prompt=prompt, base=base, other=other) for prompt, base, other in triples]
 
     def null(self) -> list[AnswerPair] | None:
         """The pairs of the base with itself."""
-        return None if self.second is None else self._pairs(self.second)
-
-    def _pairs(self, answers: Sequence[str]) -> list[AnswerPair]:
-        triples = zip(self.prompts, self.base, answers, strict=True)
-        return [AnswerPair(prompt=prompt, base=base, other=other) for prompt, base, other in triples]
+        return None if self.second is None else self.pairs(self.second)
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -89,33 +133,108 @@ def choose_prompts(
     return tuple(shared[i] for i in chosen)
 
 
-def run_probes(
-    prober: Prober, models: Mapping[str, str], prompts: Sequence[str], generation: Generation, *, second: bool
-) -> Probes:
-    """Let base and models answer; every model is checked against the base before the first one answers.
+def probe(task: ProbeTask) -> Answers:
+    """A model's answers, from the task alone: the base is opened, asked and closed."""
+    modality = MODALITIES.get(task.modality)() if isinstance(task.modality, str) else task.modality
+    with modality.open(task.base, device=task.device, dtype=task.dtype) as prober:
+        return answered(prober, task)
+
+
+def answered(prober: Prober, task: ProbeTask) -> Answers:
+    """The same from a base that is open already."""
+    if task.second:
+        texts, how = prober.second_answer(task.prompts, task.generation)
+        return Answers(texts=tuple(texts), how=how)
+    return Answers(texts=tuple(prober.answer(task.reference, task.prompts, task.generation)))
+
+
+def run_probes(prober: Prober, task: ProbeTask, cache: Cache | None = None, *, second: bool) -> Probes:
+    """Let the base answer, unless the cache knows what it says.
 
     Args:
         prober: The open base.
-        models: Name to reference.
-        prompts: ``P`` prompts.
-        generation: How to answer.
-        second: Whether the base answers a second time, for the null embedding.
+        task: The base's.
+        cache: Where answers are looked up and kept; None: nowhere.
+        second: Whether it answers a second time, for the null embedding.
     """
-    cards = tuple(prober.card(name, reference) for name, reference in models.items())
-    base = prober.answer(None, prompts, generation)
-    again, how = prober.second_answer(prompts, generation) if second else (None, "none")
-    answers = {
-        name: tuple(prober.answer(reference, prompts, generation))
-        for name, reference in track(list(models.items()), "Probing")
-    }
+    base = _remembered(prober, task, cache)
+    again = _remembered(prober, replace(task, second=True), cache) if second else None
     return Probes(
-        prompts=tuple(prompts),
-        base=tuple(base),
-        models=answers,
-        cards=cards,
-        second=None if again is None else tuple(again),
-        null_pairs=how,
+        prompts=task.prompts,
+        base=base.texts,
+        second=None if again is None else again.texts,
+        null_pairs="none" if again is None else again.how,
     )
+
+
+def model_answers(
+    prober: Prober, task: ProbeTask, models: Mapping[str, str], cache: Cache | None = None
+) -> Iterator[tuple[str, Answers]]:
+    """Every model's name and answers, as soon as they are there: those that the cache knows first, then the others.
+
+    What is computed is stored before it is handed on. No more than one model's answers are held at a time.
+
+    Args:
+        prober: The open base.
+        task: The base's; its reference is replaced by each model's.
+        models: Name to reference; two names may share one.
+        cache: Where answers are looked up and kept; None: nowhere.
+
+    Raises:
+        xpert.errors.DataError: The prober left a model out.
+    """
+    names = {reference: [n for n, r in models.items() if r == reference] for reference in models.values()}
+    with bar("Explaining", total=len(models)) as advance:
+        for reference, answers in _each(prober, task, list(names), cache):
+            for name in names.pop(reference):
+                yield name, answers
+                advance(name)
+    if names:
+        raise DataError(f"prober: expected answers of {next(iter(names))!r}, got none")
+
+
+def _each(
+    prober: Prober, task: ProbeTask, references: Sequence[str], cache: Cache | None
+) -> Iterator[tuple[str, Answers]]:
+    """Each reference with its answers: known ones, then new ones in groups where the prober can."""
+    new: dict[str, str | None] = {}
+    for reference in references:
+        key = None if cache is None else _key(prober, replace(task, reference=reference))
+        if (known := _known(cache, key)) is not None:
+            yield reference, known
+        else:
+            new[reference] = key
+    if isinstance(prober, GroupProber) and new:
+        for reference, texts in prober.answer_many(list(new), task.prompts, task.generation):
+            yield reference, _kept(cache, new[reference], Answers(texts=tuple(texts)))
+        return
+    for reference, key in new.items():
+        yield reference, _kept(cache, key, answered(prober, replace(task, reference=reference)))
+
+
+def _remembered(prober: Prober, task: ProbeTask, cache: Cache | None) -> Answers:
+    key = None if cache is None else _key(prober, task)
+    return _known(cache, key) or _kept(cache, key, answered(prober, task))
+
+
+def _key(prober: Prober, task: ProbeTask) -> str | None:
+    """What the answers of a task are stored under; None: not at all."""
+    said = prober.fingerprint(task.reference) if isinstance(prober, FingerprintedProber) else None
+    if said is None:
+        return None
+    modality = task.modality if isinstance(task.modality, str) else task.modality.name
+    return answers_key(said, modality, task.prompts, task.generation, second=task.second)
+
+
+def _known(cache: Cache | None, key: str | None) -> Answers | None:
+    value = None if cache is None or key is None else cache.get_json("answers", key)
+    return None if value is None else Answers(texts=tuple(value["texts"]), how=value["how"])
+
+
+def _kept(cache: Cache | None, key: str | None, answers: Answers) -> Answers:
+    if cache is not None and key is not None:
+        cache.put_json("answers", key, {"texts": list(answers.texts), "how": answers.how})
+    return answers
 
 
 def prompts_digest(prompts: Sequence[str]) -> str:

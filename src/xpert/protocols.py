@@ -6,19 +6,26 @@ plugins (entry points) are found by name through `xpert.registry`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from xpert.types import AnswerPair, Array, Example, Generation, ModelCard, Selection, Summary, TrainingReport
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "BatchWriter",
     "DeviceTrainer",
+    "FingerprintedProber",
+    "GroupProber",
     "Modality",
     "Prober",
+    "PromptSpace",
+    "PromptTunable",
     "SelectionMethod",
     "SubvectorContext",
     "SubvectorSource",
@@ -55,6 +62,26 @@ class Prober(Protocol):
 
 
 @runtime_checkable
+class GroupProber(Prober, Protocol):
+    """A prober that lets several models answer in one batch, which fills its batches."""
+
+    def answer_many(
+        self, references: Sequence[str], prompts: Sequence[str], generation: Generation
+    ) -> Iterator[tuple[str, list[str]]]:
+        """Each reference with what `answer` gives for it, as soon as it is finished, in any order."""
+        ...
+
+
+@runtime_checkable
+class FingerprintedProber(Prober, Protocol):
+    """A prober that says what a model's answers depend on beside prompts and generation: what they are cached by."""
+
+    def fingerprint(self, reference: str | None) -> str | None:
+        """Identity of a model (None: of the base) as it answers here: weights, tokenizer, number type. None: do not cache it."""
+        ...
+
+
+@runtime_checkable
 class Modality(Protocol):
     """What a model, a prompt and an answer are: text or images."""
 
@@ -86,7 +113,11 @@ class SummarizerDefaults:
 
 @runtime_checkable
 class Summarizer(Protocol):
-    """Turns pairs of answers into embeddings, and into words that may name the difference."""
+    """Turns pairs of answers into embeddings, and into words that may name the difference.
+
+    One with an attribute ``fingerprint`` (a str: everything that its rows and words depend on: weights, tokenizer, instruction,
+    number type) has its results for the server's models cached; one without never has.
+    """
 
     @property
     def name(self) -> str:
@@ -151,6 +182,46 @@ class TextEncoder(Protocol):
         ...
 
 
+class PromptSpace(Protocol):
+    """A summarization LLM as prompt tuning sees it. Tensors are torch's, float32: gradients must flow.
+
+    Attributes:
+        summarizer: The summarizer's provenance.
+        folder: Where the model lies, and a tuned prompt of its own may.
+        text: The question for a word's meaning as the model reads it, with ``{word}``.
+    """
+
+    summarizer: str
+    folder: Path
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weight files."""
+        ...
+
+    def text_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Input embeddings ``(p, E)`` and ``(s, E)`` of what stands before and after the word."""
+        ...
+
+    def word_embeddings(self, words: Sequence[str]) -> list[torch.Tensor]:
+        """Per word the input embeddings ``(t, E)`` of its tokens."""
+        ...
+
+    def hidden(self, prefix: torch.Tensor, words: Sequence[torch.Tensor], suffix: torch.Tensor) -> torch.Tensor:
+        """Last hidden states ``(W, D)`` of ``[prefix, word, suffix]``; a word's row depends on itself alone."""
+        ...
+
+
+@runtime_checkable
+class PromptTunable(Protocol):
+    """A summarizer that takes input embeddings: what prompt-tuned sub-vectors need."""
+
+    def prompt_space(self) -> PromptSpace:
+        """Its model, ready for prompt tuning."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubvectorContext:
     """What a sub-vector source works with.
@@ -172,7 +243,13 @@ class SubvectorContext:
 
 @runtime_checkable
 class SubvectorSource(Protocol):
-    """Turns words into sub-vectors."""
+    """Turns words into sub-vectors.
+
+    One with an attribute ``fingerprint`` (a str: its settings and whatever it computes with beside the context) has them cached.
+
+    A source whose sub-vectors are cheap may have an attribute ``chunk``: how many words it wants to be asked for at once, though
+    not all may be needed. Without it, it is asked for 8.
+    """
 
     name: str
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from xpert.errors import CatalogError, CatalogVersionError
+from xpert.errors import CatalogError, CatalogVersionError, SettingsError
+from xpert.summarizers.instructions import Instruction
 from xpert.types import Generation
 
 __all__ = ["FORMAT_VERSION", "Fit", "Provenance", "strict_fields"]
@@ -55,6 +58,8 @@ class Provenance:
         fits: Per model, how well the axes cover it.
         match_thresholds: ``metric:axes`` to the distance up to which a user counts as matching.
         versions: Package to version.
+        wording: The whole instruction: a device that opens the summarizer by name asks the same. None: a summarizer without
+            one, or a catalog of before it was stored.
         format_version: Of the files.
     """
 
@@ -80,6 +85,7 @@ class Provenance:
     fits: Mapping[str, Fit]
     match_thresholds: Mapping[str, float]
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    wording: Instruction | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -88,8 +94,10 @@ class Provenance:
         return self.match_thresholds["direction:all"]
 
     def to_json(self) -> dict[str, Any]:
-        """The header as JSON values, ``format_version`` first."""
-        return {"format_version": self.format_version} | asdict(self) | {"measured": list(self.measured)}
+        """The header as JSON values, ``format_version`` first; a wording comes with its hash, and is left out where there is none."""
+        plain = asdict(replace(self, wording=None)) | {"measured": list(self.measured)}
+        del plain["wording"]
+        return {"format_version": self.format_version} | plain | _wording_json(self.wording)
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Provenance:
@@ -100,13 +108,42 @@ class Provenance:
             xpert.errors.CatalogError: A key is unknown, missing, or of another type than it should be.
         """
         check_version(value, where)
-        given = strict_fields(cls, value, where, _TYPES)
+        value, wording = _without_wording(value, where)
+        given = strict_fields(cls, value | {"wording": None}, where, _TYPES)
         fits = {
             str(name): Fit(**strict_fields(Fit, fit, f"{where}, fits, {name}", _FIT_TYPES))
             for name, fit in given["fits"].items()
         }
         generation = Generation(**strict_fields(Generation, given["generation"], f"{where}, generation"))
-        return cls(**given | {"fits": fits, "generation": generation, "measured": tuple(given["measured"])})
+        return cls(
+            **given | {"fits": fits, "generation": generation, "measured": tuple(given["measured"]), "wording": wording}
+        )
+
+
+def _wording_json(wording: Instruction | None) -> dict[str, Any]:
+    if wording is None:
+        return {}
+    values = wording.to_json()
+    return {"wording": values, "wording_sha256": _digest(values)}
+
+
+def _without_wording(value: object, where: str) -> tuple[dict[str, Any], Instruction | None]:
+    """The other keys of the header, and the instruction; catalogs of before it was stored have none."""
+    given: dict[str, Any] = dict(value) if isinstance(value, dict) else {}
+    if "wording" not in given:
+        return given, None
+    wording, digest = given.pop("wording"), given.pop("wording_sha256", None)
+    if digest != _digest(wording):
+        raise CatalogError(f"{where}: 'wording' is not what 'wording_sha256' says: fetch the catalog again")
+    try:
+        return given, Instruction.from_json(wording, f"{where}, wording")
+    except SettingsError as error:
+        raise CatalogError(f"{error} (fetch the catalog again)") from None
+
+
+def _digest(values: object) -> str:
+    """SHA-256 over a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def check_version(value: object, where: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
-from xpert.errors import ReferenceNotFoundError
+from xpert.errors import ReferenceNotFoundError, did_you_mean
 
 __all__ = ["MERGERS", "MODALITIES", "SUBVECTORS", "SUMMARIZERS", "TRAINERS", "Registry"]
 
@@ -48,7 +48,7 @@ class Registry:
             if entry.name == name:
                 return entry.load()
         raise ReferenceNotFoundError(
-            f"unknown {self.family} {name!r}: expected one of {', '.join(self.names())} (plugins register in the entry-point group {self.group!r})"
+            f"unknown {self.family} {name!r}{did_you_mean(name, self.names())}: expected one of {', '.join(self.names())} (plugins register in the entry-point group {self.group!r})"
         )
 
 
@@ -66,6 +66,7 @@ SUBVECTORS = Registry(
     builtin={
         "contrastive": "xpert.subvectors.contrastive:ContrastiveSubvectors",
         "described": "xpert.subvectors.described:DescribedSubvectors",
+        "prompt-tuned": "xpert.subvectors.prompt_tuned:PromptTunedSubvectors",
     },
 )
 MODALITIES = Registry(

@@ -26,13 +26,22 @@ def selection_to_json(selection: Selection) -> dict[str, Any]:
     ...     best="poet", matched=True, ranking=(("poet", 0.5),), words=(("vivid", 1.0),), coordinates=place, threshold=0.7
     ... )
     >>> selection_to_json(chosen)["ranking"]
-    [{'name': 'poet', 'distance': 0.5}]
+    [{'name': 'poet', 'distance': 0.5, 'probability': None}]
     """
+    shares = selection.probabilities or (None,) * len(selection.ranking)
+    errors = selection.stderr or (None,) * len(selection.words)
     return {
         "best": selection.best,
         "matched": bool(selection.matched),
-        "ranking": [{"name": name, "distance": float(distance)} for name, distance in selection.ranking],
-        "words": [{"word": word, "value": float(value)} for word, value in selection.words],
+        "confidence": selection.confidence,
+        "ranking": [
+            {"name": name, "distance": float(distance), "probability": share}
+            for (name, distance), share in zip(selection.ranking, shares, strict=True)
+        ],
+        "words": [
+            {"word": word, "value": float(value), "stderr": error}
+            for (word, value), error in zip(selection.words, errors, strict=True)
+        ],
         "coordinates": [float(value) for value in selection.coordinates.values],
         "stderr": [float(value) for value in selection.coordinates.stderr],
         "n_pairs": int(selection.coordinates.n_pairs),
@@ -43,7 +52,8 @@ def selection_to_json(selection: Selection) -> dict[str, Any]:
 
 
 def selection_from_json(values: object, where: str = "selection") -> Selection:
-    """Read what `selection_to_json` gives; keys that later versions add are not looked at.
+    """Read what `selection_to_json` gives; keys that later versions add are not looked at, and what earlier ones lacked
+    (``probability``, the words' ``stderr``) is not known.
 
     Args:
         values: The JSON object.
@@ -77,6 +87,8 @@ def selection_from_json(values: object, where: str = "selection") -> Selection:
         threshold=_number(_field(fields, "threshold", object, where), f"{where}: 'threshold'"),
         axes=_field(fields, "axes", str, where),
         paired=_field(fields, "paired", bool, where),
+        stderr=_known(fields, "words", "stderr", where) or (),
+        probabilities=_known(fields, "ranking", "probability", where),
     )
 
 
@@ -129,6 +141,15 @@ def _pairs(values: Mapping[str, object], name: str, keys: tuple[str, str], where
         number = _number(_field(fields, keys[1], object, place), f"{place}: {keys[1]!r}")
         found.append((_field(fields, keys[0], str, place), number))
     return tuple(found)
+
+
+def _known(values: Mapping[str, object], name: str, key: str, where: str) -> tuple[float, ...] | None:
+    """A number of every entry of a list; None where an entry has none."""
+    entries = cast("list[Mapping[str, object]]", values[name])
+    found = [entry.get(key) for entry in entries]
+    if not found or any(value is None for value in found):
+        return None
+    return tuple(_number(value, f"{where}: {name!r} at position {i}: {key!r}") for i, value in enumerate(found))
 
 
 def _number(value: object, where: str) -> float:

@@ -9,11 +9,12 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 
 from xpert.catalog import Catalog
+from xpert.confidence import nearest_shares
 from xpert.embedding import embed_pairs, joined, open_summarizer, standard_error
 from xpert.errors import DataError, SettingsError, SummarizerError
 from xpert.protocols import Summarizer
 from xpert.space import METRICS, AxesName, Metric, distances, kinds_of, restrict
-from xpert.types import AnswerPair, Coordinates, Example, Selection
+from xpert.types import AnswerPair, Array, Coordinates, Example, Selection
 
 __all__ = ["Selector"]
 
@@ -70,43 +71,89 @@ class Selector:
             xpert.errors.DataError: No examples, or another number of base answers.
             xpert.errors.SummarizerError: The summarizer is not the catalog's.
         """
+        return self._located(self._rows(examples, base_answers))
+
+    def _rows(self, examples: Sequence[Example], base_answers: Sequence[str] | Sequence[Example] | None) -> Array:
+        """``(P, D)`` embeddings of the user's pairs."""
         pairs = user_pairs(examples, base_answers, self.catalog.base_answers, seed=self.catalog.provenance.seed)
         made = self.catalog.provenance
         basis = self.catalog.basis
-        with open_summarizer(self.summarizer or made.summarizer, device=self.device, dtype=self.dtype) as summarizer:
+        with open_summarizer(
+            self.summarizer or made.summarizer, device=self.device, dtype=self.dtype, instruction=made.wording
+        ) as summarizer:
             self._check(summarizer)
             embedded = embed_pairs(summarizer, pairs, null=basis.null[: made.width], measured=made.measured)
-        rows = joined(embedded, made.measured_scale)
+        return joined(embedded, made.measured_scale)
+
+    def _located(self, rows: Array) -> Coordinates:
+        basis = self.catalog.basis
         return Coordinates(
             values=basis.project(rows.mean(axis=0, dtype=np.float64)),
             stderr=standard_error(basis.project(rows)),
-            n_pairs=len(pairs),
+            n_pairs=len(rows),
         )
 
     def select(
         self, examples: Sequence[Example], base_answers: Sequence[str] | Sequence[Example] | None = None
     ) -> Selection:
-        """The nearest model, every model's distance, and the user's text in words. Arguments and errors as in `locate`."""
-        place = self.locate(examples, base_answers)
-        return self.rank(place, paired=base_answers is not None)
+        """The nearest model, every model's distance, how sure the choice is, and the user's text in words.
+
+        Arguments and errors as in `locate`.
+        """
+        rows = self._rows(examples, base_answers)
+        place, pairs = self._located(rows), self.catalog.basis.project(rows)
+        return self._ranked(place, pairs, paired=base_answers is not None)
 
     def rank(self, place: Coordinates, *, paired: bool = True) -> Selection:
-        """The selection for a place that is known already."""
+        """The selection for a place that is known already; without the pairs behind it, how sure it is stays open."""
+        return self._ranked(place, None, paired=paired)
+
+    def _ranked(self, place: Coordinates, pairs: Array | None, *, paired: bool) -> Selection:
+        """The selection for a place and, where they are known, the coordinates ``(P, K)`` of the pairs behind it."""
         catalog = self.catalog
         far = distances(catalog.basis, catalog.coordinates, place.values, metric=self.metric, axes=self.axes)
         order = np.argsort(far, kind="stable")
         ranking = tuple((catalog.names[int(i)], float(far[int(i)])) for i in order)
         threshold = self._threshold()
         compared, values = restrict(catalog.basis, place.values, self.axes)
+        words, errors = compared.ranked(values), self._errors(place, pairs)
+        shares = self._shares(pairs)
         return Selection(
             best=ranking[0][0],
             matched=ranking[0][1] <= threshold,
             ranking=ranking,
-            words=compared.ranked(values),
+            words=words,
             coordinates=place,
             threshold=threshold,
             axes=self.axes,
             paired=paired,
+            stderr=tuple(errors[word] for word, _ in words) if errors else (),
+            probabilities=None if shares is None else tuple(float(shares[int(i)]) for i in order),
+        )
+
+    def _errors(self, place: Coordinates, pairs: Array | None) -> dict[str, float]:
+        """Axis to standard error of its coefficient; empty for a subset of the axes where the pairs are not known."""
+        basis = self.catalog.basis
+        if len(basis.where(kinds_of(self.axes))) == len(basis):
+            return dict(zip(basis.words, place.stderr.tolist(), strict=True))
+        if pairs is None:
+            return {}
+        compared, values = restrict(basis, pairs, self.axes)
+        return dict(zip(compared.words, standard_error(values).tolist(), strict=True))
+
+    def _shares(self, pairs: Array | None) -> Array | None:
+        """Of each model, the share of resamples in which it is the nearest."""
+        if pairs is None:
+            return None
+        catalog, made = self.catalog, self.catalog.provenance
+        return nearest_shares(
+            catalog.basis,
+            catalog.coordinates,
+            pairs,
+            n_probes=made.n_prompts,
+            metric=self.metric,
+            axes=self.axes,
+            seed=made.seed,
         )
 
     def _threshold(self) -> float:

@@ -150,6 +150,7 @@ class Explanation:
         measured_share: The same for the measured axes, after the words.
         unnamed_share: The same for the unnamed axes, after words and measured axes.
         converged: Whether the stop rule of Eq. 3 was met by words.
+        stderr: Standard errors of the coefficients over the probe pairs, in the order of ``words``; empty where not known.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Explanation:
     measured_share: float
     unnamed_share: float
     converged: bool
+    stderr: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,9 @@ class Selection:
         threshold: The distance up to which a model counts as a match.
         axes: Which axes were compared: ``all``, ``named`` or ``named+measured``.
         paired: Whether the base's answers to the same prompts were there.
+        stderr: Standard errors of the coefficients over the user's pairs, in the order of ``words``; empty where not known.
+        probabilities: In the order of ``ranking``: the share of resamples of the user's pairs in which each model is the nearest
+            (see `xpert.confidence.nearest_shares`). None: not known, as with a single pair.
     """
 
     best: str
@@ -209,6 +214,13 @@ class Selection:
     threshold: float
     axes: str = "all"
     paired: bool = True
+    stderr: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] | None = None
+
+    @property
+    def confidence(self) -> float | None:
+        """How sure it is that ``best`` is the nearest of the catalog's models, 0 to 1; whether it is near is ``matched``."""
+        return self.probabilities[0] if self.probabilities else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

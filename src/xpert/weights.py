@@ -18,9 +18,10 @@ from xpert.tensors.files import sha256_file
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_finite", "digest", "tensor_shapes", "weight_files"]
+__all__ = ["check_finite", "digest", "model_digest", "tensor_shapes", "weight_files"]
 
 _LARGEST_HEADER = 100 << 20
+_SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt")
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -71,6 +72,13 @@ def digest(folder: str | Path, files: Iterable[Path]) -> str:
     for file in files:
         total.update(f"{file.relative_to(folder).as_posix()}\0{sha256_file(file)}\n".encode())
     return total.hexdigest()
+
+
+def model_digest(folder: str | Path) -> str:
+    """SHA-256 over everything in a model's folder that its results depend on: weights, configs, tokenizer, chat template."""
+    folder = Path(folder)
+    settings = {file for kind in _SETTINGS for file in folder.rglob(kind) if file.is_file()}
+    return digest(folder, sorted(settings | set(weight_files(folder))))
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor] | Iterable[tuple[str, torch.Tensor]], where: str) -> None:

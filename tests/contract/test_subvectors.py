@@ -11,6 +11,7 @@ import pytest
 
 from xpert.protocols import SubvectorContext, Summarizer
 from xpert.registry import SUBVECTORS
+from xpert.subvectors.prompt_tuning import TuningSettings, tune_prompt
 from xpert.summarizers.hf import HFSummarizer
 from xpert.summarizers.instructions import Instruction
 from xpert.testing import FakeSummarizer, check_subvector_source, fake_text
@@ -29,7 +30,7 @@ def context(summarizer: Summarizer) -> SubvectorContext:
     )
 
 
-@pytest.mark.parametrize("name", list(SUBVECTORS.builtin))
+@pytest.mark.parametrize("name", [name for name in SUBVECTORS.builtin if name != "prompt-tuned"])
 def test_built_in_with_the_fake(name: str) -> None:
     check_subvector_source(SUBVECTORS.get(name), context(FakeSummarizer()))
 
@@ -37,6 +38,14 @@ def test_built_in_with_the_fake(name: str) -> None:
 def test_contrastive_with_an_llm(tiny_summarizer: Path) -> None:
     with_llm = context(HFSummarizer(tiny_summarizer, instruction=SHORT))
     check_subvector_source(SUBVECTORS.get("contrastive"), with_llm)
+
+
+def test_prompt_tuned_with_an_llm(tiny_summarizer: Path) -> None:
+    llm = HFSummarizer(tiny_summarizer)
+    targets = np.random.default_rng(0).normal(size=(2, llm.width)).astype(np.float32)
+    settings = TuningSettings(n_tokens=7, steps=3)
+    tuned = tune_prompt(llm, ["warm", "dry"], targets, null=np.zeros(llm.width, np.float32), settings=settings)
+    check_subvector_source(lambda: SUBVECTORS.get("prompt-tuned")(tuned), context(llm))
 
 
 def test_described_with_an_encoder(tmp_path: Path) -> None:

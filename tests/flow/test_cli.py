@@ -117,7 +117,8 @@ def test_select_finds_the_poet(run: Run, catalog: Path, me: Path, my_base_answer
         distances = [row["distance"] for row in document["ranking"]]
         assert distances == sorted(distances)
         assert {row["name"] for row in document["ranking"]} == {"friendly", "formal", "poetic"}
-        assert document["words"][0].keys() == {"word", "value"}
+        assert document["words"][0].keys() == {"word", "value", "stderr"}
+        assert document["confidence"] == document["ranking"][0]["probability"] > 0.9
         assert all(isinstance(value, float) for value in document["coordinates"])
 
 
@@ -230,8 +231,8 @@ def test_bad_pools(fails: Any, pool: dict[str, str], fake_scheme: str, tmp_path:
         "no models": ["--base", pool["base"], *rest],
         "nowhere": ["--base", "nowhere", *_models(pool)[2:], *rest],
         "abacus": [*_models(pool), *rest, "--summarizer", "abacus:x"],
-        "eps_orth": [*_models(pool), *rest, "--eps-orth", 2],
-        "centering": [*_models(pool), *rest, "--centering", "sometimes"],
+        "--eps-orth: expected": [*_models(pool), *rest, "--eps-orth", 2],
+        "--centering: expected": [*_models(pool), *rest, "--centering", "sometimes"],
         "described-not": [*_models(pool), *rest, "--subvectors", "described-not"],
     }
     for said, arguments in cases.items():

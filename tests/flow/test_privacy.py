@@ -73,6 +73,7 @@ def run(world: dict[str, Path], *arguments: object) -> dict[str, Any]:
         "TMPDIR": str(world["tmp"]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
+        "XPERT_CACHE": str(world["home"] / "xpert-cache"),
     }
     for name in ("XDG_CACHE_HOME", "HF_HOME", "TORCH_HOME", "HF_HUB_CACHE", "TRANSFORMERS_CACHE"):
         environment.pop(name, None)
@@ -100,6 +101,9 @@ def test_personal_text_leaves_no_trace(world: dict[str, Path], catalog: Path, ti
     assert leaks(world["root"], kept=kept) == []
     assert digest(catalog) == before
     assert [path.name for path in world["personal"].iterdir()] == ["me.jsonl"]
+    assert not (
+        world["home"] / "xpert-cache"
+    ).exists()  # no cache: not even of what the base answers to personal prompts
     assert leaks(world["results"], kept=()) == []  # models and reports, but no copy of the data
     for way in ("python", "cli"):
         assert (world["results"] / way / "mine" / "adapter_config.json").is_file()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpert.basis import SubvectorBasis
-from xpert.decompose import algorithm1, coefficients, relative_residual, residual_directions, span_norm
+from xpert.decompose import algorithm1, coefficients, naming_weights, relative_residual, residual_directions, span_norm
 from xpert.errors import SettingsError, WeightsError
 from xpert.types import Array, Axis
 
@@ -177,7 +177,54 @@ def test_zero_embedding_and_empty_basis() -> None:
 
 def test_words_are_ranked_by_contribution_not_by_coefficient() -> None:
     basis = basis_of(np.diag([10.0, 1.0, 1.0]))
-    assert basis.ranked(np.array([0.5, 2.0, -3.0], np.float32)) == (("w0", 0.5), ("w2", -3.0), ("w1", 2.0))
+    assert basis.ranked(np.array([0.5, 2.0, 3.0], np.float32)) == (
+        ("w0", pytest.approx(0.5)),
+        ("w2", pytest.approx(3.0)),
+        ("w1", pytest.approx(2.0)),
+    )
+
+
+@pytest.mark.parametrize("rule", ["least-squares", "projection"])
+def test_words_that_would_be_taken_away_do_not_name(rule: str) -> None:
+    # "wrong" lies near the difference of the two: least squares of their sum and a little noise gives it a large share
+    first, second, up = np.eye(3)
+    vectors = np.stack([first, first + 0.2 * second, second, -first + 0.1 * up])
+    basis = basis_of(vectors, coefficients=rule)
+    e = 1.0 * first - 0.05 * second + 0.2 * up
+    ranked = basis.ranked(basis.project(e))
+    assert ranked[0][0] == "w0"
+    assert ranked[-1][0] == "w2", "what would be taken away names it last"
+    assert dict(ranked) == pytest.approx(dict(zip(basis.words, basis.project(e).tolist(), strict=True)))
+
+
+def test_words_of_coordinates_that_are_not_finite() -> None:
+    ranked = basis_of(np.eye(2, 3)).ranked(np.array([np.nan, 1.0], np.float32))
+    assert sorted(word for word, _ in ranked) == ["w0", "w1"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_naming_weights_are_the_best_nonnegative_ones(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors, e = rng.normal(size=(8, 12)) * rng.uniform(0.1, 5, size=(8, 1)), rng.normal(size=12)
+    weights = naming_weights(vectors, vectors @ e)
+    slope = vectors @ (e - weights @ vectors)  # zero where a weight is in use, not positive elsewhere
+    assert (weights >= 0).all()
+    np.testing.assert_allclose(slope[weights > 0], 0, atol=1e-8)
+    assert (slope <= 1e-8).all()
+
+
+def test_naming_weights_of_equal_no_and_zero_words() -> None:
+    rows = np.array([[1.0, 0], [1.0, 0], [0, 0]])
+    weights = naming_weights(rows, rows @ [2.0, 1.0])
+    assert weights[:2].sum() == pytest.approx(2.0)
+    assert naming_weights(np.zeros((0, 3)), np.zeros(0)).shape == (0,)
+    assert naming_weights(np.zeros((2, 3)), np.zeros(2)).tolist() == [0, 0]
+
+
+def test_measured_axes_keep_their_sign() -> None:
+    basis = basis_of(np.eye(1, 3)).appended([Axis(word="longer", kind="measured")], np.eye(1, 3, k=2))
+    assert basis.ranked(np.array([-1.0, -0.5], np.float32)) == (("w0", -1.0), ("longer", -0.5))
 
 
 def test_subset_append_extend() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xpert import catalog_files
 from xpert.basis import SubvectorBasis
 from xpert.catalog import Catalog
+from xpert.catalog_pairs import PairRows
 from xpert.errors import CatalogCorruptError, CatalogError, CatalogVersionError, ReferenceNotFoundError
 from xpert.provenance import Fit, Provenance
 from xpert.types import Axis, Example, Generation, ModelCard
@@ -24,9 +26,12 @@ FILES = [
     "embeddings.safetensors",
     "hashes.json",
     "models.jsonl",
+    "pairs.safetensors",
     "words.json",
     "xpert.json",
 ]
+
+SERVER_FILES = ["embeddings.safetensors", "pairs.safetensors"]
 
 
 def make_catalog(*, names: tuple[str, ...] = ("tutor", "poet"), seed: int = 0) -> Catalog:
@@ -36,6 +41,9 @@ def make_catalog(*, names: tuple[str, ...] = ("tutor", "poet"), seed: int = 0) -
         axes=axes, vectors=rng.normal(size=(3, 5)).astype(np.float32), null=rng.normal(size=5).astype(np.float32)
     )
     embeddings = rng.normal(size=(len(names), 5)).astype(np.float32)
+    pairs = PairRows.empty((len(names), 2, 5), {"summarizer": "ef"})
+    for i in range(len(names)):
+        pairs.put(i, rng.normal(size=(2, 5)).astype(np.float32))
     fit = Fit(residual=0.1, named_share=0.9, measured_share=0.3, unnamed_share=0.2, converged=True)
     provenance = Provenance(
         base="org/base",
@@ -72,6 +80,7 @@ def make_catalog(*, names: tuple[str, ...] = ("tutor", "poet"), seed: int = 0) -
         provenance=provenance,
         base_answers=(Example(prompt="a?", response="ä"), Example(prompt="b?", response="line\nbreak\u2028")),
         embeddings=embeddings,
+        pairs=pairs,
     )
 
 
@@ -106,6 +115,7 @@ def test_round_trip(tmp_path: Path) -> None:
         (before.coordinates, after.coordinates),
         (before.stderr, after.stderr),
         (before.embeddings, after.embeddings),
+        (np.stack(list(before.pairs or ())), np.stack(list(after.pairs or ()))),
     ]:
         np.testing.assert_array_equal(one, other)
     assert after.models == before.models
@@ -147,12 +157,12 @@ def test_every_changed_byte_is_found(tmp_path: Path, name: str) -> None:
             Catalog.verify(folder)
         if name not in ("README.md", "hashes.json"):
             with pytest.raises(CatalogError):
-                Catalog.from_pretrained(folder)
+                _ = list(Catalog.from_pretrained(folder).pairs or ())
     (folder / name).write_bytes(data)
     Catalog.verify(folder)
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != "embeddings.safetensors"])
+@pytest.mark.parametrize("name", [name for name in FILES if name not in SERVER_FILES])
 def test_truncated_and_missing_files_are_named(tmp_path: Path, name: str) -> None:
     folder = saved(tmp_path)
     (folder / name).write_bytes((folder / name).read_bytes()[:-3])
@@ -165,8 +175,10 @@ def test_truncated_and_missing_files_are_named(tmp_path: Path, name: str) -> Non
 
 def test_a_device_does_without_the_embeddings(tmp_path: Path) -> None:
     folder = saved(tmp_path)
-    (folder / "embeddings.safetensors").unlink()
-    assert Catalog.from_pretrained(folder).embeddings is None
+    for name in SERVER_FILES:
+        (folder / name).unlink()
+    opened = Catalog.from_pretrained(folder)
+    assert (opened.embeddings, opened.pairs) == (None, None)
     assert Catalog.problems(folder) == []
 
 
@@ -238,14 +250,14 @@ def test_an_older_catalog_is_replaced_and_foreign_folders_are_left_alone(tmp_pat
 
 def test_a_failed_write_leaves_the_older_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(tmp_path)
-    write = Path.write_bytes
+    write = catalog_files._write
 
-    def full_disk(path: Path, data: bytes) -> int:
+    def full_disk(path: Path, pieces: Iterable[bytes]) -> dict[str, str | int]:
         if path.name == "coordinates.safetensors":
             raise OSError(28, "No space left on device")
-        return write(path, data)
+        return write(path, pieces)
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr(catalog_files, "_write", full_disk)
     with pytest.raises(OSError, match="No space left"):
         make_catalog(names=("one",)).save_pretrained(folder)
     monkeypatch.undo()
@@ -277,10 +289,11 @@ def test_from_the_hub_without_the_servers_file(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     assert list(Catalog.from_pretrained("org/catalog", revision="v1")) == ["tutor", "poet"]
-    assert asked == [("org/catalog", "v1", ["embeddings.safetensors"])]
+    assert asked == [("org/catalog", "v1", SERVER_FILES)]
 
 
-def test_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("server_files", [False, True])
+def test_to_the_hub_without_the_servers_files_unless_asked(monkeypatch: pytest.MonkeyPatch, server_files: bool) -> None:
     uploaded: list[object] = []
 
     class Api:
@@ -291,9 +304,39 @@ def test_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
             uploaded.append((repo_id, private, exist_ok))
 
         def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> str:
+            Catalog.verify(folder_path)
             uploaded.append(sorted(path.name for path in folder_path.iterdir()))
             return f"https://hub/{repo_id}/commit/1"
 
     monkeypatch.setattr("huggingface_hub.HfApi", Api)
-    assert make_catalog().push_to_hub("org/catalog", private=True) == "https://hub/org/catalog/commit/1"
-    assert uploaded == [None, ("org/catalog", True, True), FILES]
+    commit = make_catalog().push_to_hub("org/catalog", private=True, server_files=server_files)
+    assert commit == "https://hub/org/catalog/commit/1"
+    expected = FILES if server_files else [name for name in FILES if name not in SERVER_FILES]
+    assert uploaded == [None, ("org/catalog", True, True), expected]
+
+
+def test_pair_rows_are_read_a_model_at_a_time_and_checked_when_first_read(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    folder = saved(tmp_path)
+    pairs = Catalog.from_pretrained(folder).pairs
+    assert pairs is not None
+    assert (pairs.shape, len(pairs), pairs.made_by) == ((2, 2, 5), 2, {"summarizer": "ef"})
+    whole = load_file(folder / "pairs.safetensors")["rows"]
+    np.testing.assert_array_equal(whole[1], pairs[1])
+    with pytest.raises(IndexError):
+        _ = pairs[2]
+    file = folder / "pairs.safetensors"
+    file.write_bytes(file.read_bytes()[:-4] + b"\x00\x00\x00\x40")
+    with pytest.raises(CatalogCorruptError, match=r"pairs\.safetensors"):
+        _ = pairs[1]  # changed since
+
+
+def test_a_catalog_read_and_written_over_itself_stays_the_same(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    catalog = Catalog.from_pretrained(folder)
+    catalog.save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert catalog.pairs is not None
+    assert catalog.pairs[1].shape == (2, 5)

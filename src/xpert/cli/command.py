@@ -11,7 +11,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from xpert.cli.options import in_options
 from xpert.cli.output import Outcome
+from xpert.errors import SettingsError, XpertError
 
 __all__ = ["StoppedError", "command"]
 
@@ -40,6 +42,10 @@ def command(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
                 return function(**given)
         except KeyboardInterrupt as interrupt:
             raise StoppedError from interrupt
+        except XpertError as error:  # Python's names of settings become the options that the user has
+            told = in_options(str(error), given, about_settings=isinstance(error, SettingsError))
+            error.args = (told, *error.args[1:])
+            raise
 
     hints = get_type_hints(function, include_extras=True)
     own = [

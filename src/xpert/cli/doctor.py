@@ -22,10 +22,16 @@ def doctor(
     catalog: Annotated[
         str | None, typer.Argument(metavar="CATALOG", help="A catalog's folder whose files are checked wholly.")
     ] = None,
+    clear_cache: Annotated[
+        bool, typer.Option("--clear-cache", help="Empty the cache of explain first; nothing in it is needed.")
+    ] = False,
 ) -> Outcome:
-    """Tell versions, extras, threads and memory; with a catalog, also check all its hashes and values (exit 2: bad)."""
+    """Tell versions, extras, threads, memory and cache; with a catalog, also check all its hashes and values (exit 2: bad)."""
+    from xpert.cache import Cache, default_folder
     from xpert.doctor import catalog_problems, examine
 
+    if clear_cache:
+        Cache(default_folder()).clear()
     health = examine()
     problems = [] if catalog is None else catalog_problems(catalog)
     document = {
@@ -33,6 +39,7 @@ def doctor(
         "extras": dict(health.extras),
         "threads": health.threads,
         "memory_mb": health.memory_mb,
+        "cache": {"folder": health.cache, "entries": health.cache_entries, "mb": health.cache_mb},
         "catalog": catalog,
         "problems": problems,
     }
@@ -55,6 +62,7 @@ def _view(health: Health, catalog: str | None, problems: list[str]) -> list[Rend
         ),
         table(["extra", "installed"], [(name, "yes" if there else "no") for name, there in health.extras.items()]),
     ]
+    parts.append(f"Cache of explain: {health.cache_entries} entries, {health.cache_mb:,.1f} MB in {health.cache}.")
     if catalog is not None and not problems:
         parts.append(f"{catalog}: every file is as it was written, and all values are finite.")
     return [*parts, *problems]

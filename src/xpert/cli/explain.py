@@ -3,80 +3,217 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from xpert.cli.options import DeviceOption, DtypeOption
+from xpert.cli.options import CacheOption, DeviceOption, DtypeOption, NoCacheOption
 from xpert.cli.output import Outcome, catalog_json, explanation_table
 from xpert.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from xpert.catalog import Catalog
+    from xpert.summarizers.instructions import Instruction
 
 __all__ = ["explain"]
 
 
+BaseOption: TypeAlias = Annotated[
+    str | None, typer.Option("--base", metavar="REF", help="The base model that all models were made from.")
+]
+SummarizerOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--summarizer", metavar="REF", help="Who names the differences: hf:REF, encoder:REF or zoo:summarizer."
+    ),
+]
+OutOption: TypeAlias = Annotated[
+    Path, typer.Option("--out", metavar="CATALOG", help="The folder of the catalog: new, empty, or an older one.")
+]
+ModelOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--model", metavar="NAME=REF", help="A model to explain. Repeat it for each model.")
+]
+ModelsFromOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--models-from", metavar="DIR", help="A folder: each model and each .jsonl of answers in it is explained."
+    ),
+]
+OldOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--catalog", metavar="OLD", help="A catalog to grow: its options and base answers hold; --out may be the same."
+    ),
+]
+RemoveOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--remove", metavar="NAME", help="A model of --catalog that goes. Repeatable.")
+]
+PromptsOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--prompts", metavar="FILE", help='The probe prompts: one a line, or JSON Lines with "prompt".'),
+]
+CountOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--n-prompts", min=1, help="How many prompts are drawn: 50, or all where a file is given."),
+]
+SubvectorsOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--subvectors", metavar="KIND", help="How words become sub-vectors: contrastive or described."),
+]
+OrthOption: TypeAlias = Annotated[
+    float | None, typer.Option("--eps-orth", help="The largest |cosine| between two word axes.")
+]
+DecOption: TypeAlias = Annotated[
+    float | None, typer.Option("--eps-dec", help="The residual at which a model is explained.")
+]
+CenteringOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--centering", metavar="null|none", help="Whether the null embedding is subtracted."),
+]
+LengthOption: TypeAlias = Annotated[
+    int | None, typer.Option("--max-new-tokens", help="The longest answer to a prompt: 128 tokens.")
+]
+TemperatureOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--temperature", help="0, the default: greedy answers; above 0: sampled with the seed."),
+]
+InstructionOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--instruction",
+        metavar="NAME|FILE",
+        help="The aspect that is explained: language-style, domain, programming-language, tone, or your own JSON file. "
+        "By default what the summarizer was trained on, else language-style.",
+    ),
+]
+WordsOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--words", metavar="FILE", help="The words that an encoder: summarizer chooses from, one a line."),
+]
+SeedOption: TypeAlias = Annotated[int | None, typer.Option("--seed", help="The seed of everything that is drawn: 0.")]
+
+
 def explain(
     *,
-    base: Annotated[str, typer.Option(metavar="REF", help="The base model that all models were made from.")],
-    summarizer: Annotated[
-        str, typer.Option(metavar="REF", help="Who names the differences: hf:REF, encoder:REF or zoo:summarizer.")
-    ],
-    out: Annotated[
-        Path, typer.Option(metavar="CATALOG", help="The folder of the catalog: new, empty, or an older one.")
-    ],
-    model: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=REF", help="A model to explain. Repeat it for each model.")
-    ] = None,
-    models_from: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="A folder: each model and each .jsonl of answers in it is explained."),
-    ] = None,
-    prompts: Annotated[
-        Path | None, typer.Option(metavar="FILE", help='The probe prompts: one a line, or JSON Lines with "prompt".')
-    ] = None,
-    n_prompts: Annotated[
-        int | None, typer.Option(min=1, help="How many prompts are drawn: 50, or all where a file is given.")
-    ] = None,
-    subvectors: Annotated[
-        str | None, typer.Option(metavar="KIND", help="How words become sub-vectors: contrastive or described.")
-    ] = None,
-    eps_orth: Annotated[float | None, typer.Option(help="The largest |cosine| between two word axes.")] = None,
-    eps_dec: Annotated[float | None, typer.Option(help="The residual at which a model is explained.")] = None,
-    centering: Annotated[
-        str | None, typer.Option(metavar="null|none", help="Whether the null embedding is subtracted.")
-    ] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="The longest answer to a prompt, in tokens.")] = 128,
-    temperature: Annotated[float, typer.Option(help="0: greedy answers; above 0: sampled with the seed.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
+    out: OutOption,
+    base: BaseOption = None,
+    summarizer: SummarizerOption = None,
+    model: ModelOption = None,
+    models_from: ModelsFromOption = None,
+    catalog: OldOption = None,
+    remove: RemoveOption = None,
+    prompts: PromptsOption = None,
+    n_prompts: CountOption = None,
+    subvectors: SubvectorsOption = None,
+    eps_orth: OrthOption = None,
+    eps_dec: DecOption = None,
+    centering: CenteringOption = None,
+    max_new_tokens: LengthOption = None,
+    temperature: TemperatureOption = None,
+    seed: SeedOption = None,
+    instruction: InstructionOption = None,
+    words: WordsOption = None,
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
 ) -> Outcome:
-    """Explain models of one base in words with numbers, and write them as a catalog.
+    """Explain models of one base in words with numbers, and write them as a catalog; or add to one, or take from it.
 
-    Base and models answer the same prompts; the summarizer, whose defaults apply, names what differs.
+    Base and models answer the same prompts; the summarizer, whose defaults apply, names what differs. What was finished before
+    an interruption is not computed again.
     """
-    models = named_models(model or [], models_from)
     from xpert.catalog import Catalog
+
+    options = {"base": base, "summarizer": summarizer, "n_prompts": n_prompts, "seed": seed, "centering": centering}
+    options |= {"subvectors": subvectors, "eps_orth": eps_orth, "eps_dec": eps_dec, "device": device, "dtype": dtype}
+    given = _given(**options, cache=cache_folder(cache, no_cache), instruction=aspect(instruction, words, summarizer))
+    decoding = _given(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    if remove and catalog is None:
+        raise SettingsError(f"--remove {remove[0]}: from which catalog? give --catalog OLD")
+    models = named_models(model or [], models_from, may_be_none=catalog is not None)
+    Catalog.check_target(out)
+    if catalog is None:
+        made = _explained(models, given, decoding, prompts)
+    else:
+        made = _grown(Catalog.from_pretrained(catalog), models, remove or [], given, decoding=decoding, prompts=prompts)
+    made.save_pretrained(out)
+    document = {**catalog_json(made), "out": str(out)}
+    return Outcome(document=document, view=lambda: [explanation_table(made), f"The catalog is in {out}."])
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _explained(
+    models: dict[str, str], given: dict[str, Any], decoding: dict[str, Any], prompts: Path | None
+) -> Catalog:
     from xpert.explainer import Explainer
     from xpert.types import Generation
 
-    Catalog.check_target(out)
-    options: dict[str, Any] = {"centering": centering, "subvectors": subvectors, "device": device, "dtype": dtype}
-    options |= {"eps_orth": eps_orth, "eps_dec": eps_dec, "n_prompts": n_prompts or 50, "seed": seed}
-    explainer = Explainer(
-        base=base,
-        summarizer=summarizer,
-        prompts=None if prompts is None else drawn_prompts(prompts, n_prompts, seed),
-        generation=Generation(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed),
-        **options,
-    )
-    catalog = explainer.explain(models)
-    catalog.save_pretrained(out)
-    document = {**catalog_json(catalog), "out": str(out)}
-    return Outcome(document=document, view=lambda: [explanation_table(catalog), f"The catalog is in {out}."])
+    for name in ("base", "summarizer"):
+        if name not in given:
+            raise SettingsError(f"--{name}: expected a reference; only with --catalog it may be left out")
+    if prompts is not None:
+        given["prompts"] = drawn_prompts(prompts, given.get("n_prompts"), given.get("seed", 0))
+    return Explainer(**given, generation=Generation(**decoding)).explain(models)
 
 
-def named_models(pairs: list[str], folder: Path | None) -> dict[str, str]:
+def _grown(
+    catalog: Catalog,
+    models: dict[str, str],
+    remove: list[str],
+    given: dict[str, Any],
+    *,
+    decoding: dict[str, Any],
+    prompts: Path | None,
+) -> Catalog:
+    from xpert.explainer import Explainer
+
+    if prompts is not None:
+        given["prompts"] = drawn_prompts(prompts, given.get("n_prompts"), catalog.provenance.seed)
+    given["generation"] = replace(catalog.provenance.generation, **decoding)
+    return Explainer.for_catalog(catalog, **given).extend(catalog, models, remove)
+
+
+def cache_folder(cache: Path | None, no_cache: bool) -> Path | None:
+    """The cache's folder: the one given, else the user's, or none.
+
+    Raises:
+        xpert.errors.SettingsError: One was given and excluded.
+    """
+    from xpert.cache import default_folder
+
+    if no_cache:
+        if cache is not None:
+            raise SettingsError("--cache and --no-cache exclude each other: give one")
+        return None
+    return default_folder() if cache is None else cache
+
+
+def aspect(instruction: str | None, words: Path | None, summarizer: str | None) -> Instruction | None:
+    """The instruction that is asked for by name or file, with the words of another file.
+
+    Raises:
+        xpert.errors.ReferenceNotFoundError: No such instruction.
+        xpert.errors.SettingsError: A file cannot be read, or words for a summarizer that chooses its own.
+    """
+    from xpert.summarizers.aspects import find_instruction
+    from xpert.summarizers.instructions import LANGUAGE_STYLE, load_words
+
+    asked = None if instruction is None else find_instruction(instruction)
+    if words is None:
+        return asked
+    if summarizer is not None and not summarizer.startswith("encoder:"):
+        raise SettingsError(f"--words {words}: {summarizer} finds its words itself: leave it out, or take an encoder:")
+    asked = asked or LANGUAGE_STYLE
+    return replace(asked, words=load_words(words), carriers=asked.carriers)
+
+
+def named_models(pairs: list[str], folder: Path | None, *, may_be_none: bool = False) -> dict[str, str]:
     """Name to reference from ``NAME=REF`` texts and a folder of models.
 
     Raises:
@@ -98,7 +235,7 @@ def named_models(pairs: list[str], folder: Path | None) -> dict[str, str]:
     names = [name for name, _ in given]
     if twice := [name for name in names if names.count(name) > 1]:
         raise SettingsError(f"the model name {twice[0]!r} occurs twice: give each model its own")
-    if not given:
+    if not given and not may_be_none:
         raise SettingsError("no models: give --model NAME=REF for each, or --models-from DIR")
     return dict(given)
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from xpert.figures import told_from_zero, with_error
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -15,18 +21,28 @@ if TYPE_CHECKING:
     from xpert.types import Explanation
 
 __all__ = [
+    "UNSURE",
     "Outcome",
     "State",
     "catalog_json",
     "explanation_json",
     "explanation_table",
+    "figure",
+    "marked",
+    "plus_minus",
     "show",
     "table",
     "top_words",
+    "width",
     "words_json",
 ]
 
-_PIPE_WIDTH = 120
+UNSURE = "~: not told from 0, which is within two standard errors."
+"""The legend of the mark of `marked`."""
+
+_PIPE_WIDTH, _NARROW = 120, 110
+_SHARES_WIDE, _SHARES_NARROW, _LEAST_WORDS = 45, 34, 24
+"""Columns that the shares take beside the words, and how many the words are given at least."""
 
 
 @dataclass(slots=True)
@@ -64,10 +80,54 @@ def show(outcome: Outcome, *, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
-    for part in outcome.view():
-        console.print(part, soft_wrap=isinstance(part, str))
+    console = Console(
+        file=sys.stdout,
+        width=None if sys.stdout.isatty() else _PIPE_WIDTH,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+    with _nothing_lost():
+        for part in outcome.view():
+            console.print(part, soft_wrap=isinstance(part, str))
+
+
+@contextmanager
+def _nothing_lost() -> Iterator[None]:
+    """Standard output shows letters that it cannot have (of a name, or of a word in another script) as escapes."""
+    if not isinstance(sys.stdout, io.TextIOWrapper):
+        yield
+        return
+    before = sys.stdout.errors
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        sys.stdout.reconfigure(errors=before)
+
+
+def width() -> int:
+    """Columns that tables may take."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
+
+
+def figure(value: float, stderr: float | None) -> str:
+    """A value with its standard error."""
+    return with_error(value, stderr, sign=plus_minus())
+
+
+def plus_minus() -> str:
+    """The plus-minus sign where standard output can have it, else ``+-``."""
+    try:
+        "±".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return "+-"
+    return "±"
+
+
+def marked(word: str, value: float, stderr: float | None) -> str:
+    """The word, with a ``~`` before it where its value is not told from 0."""
+    return word if told_from_zero(value, stderr) else f"~{word}"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> RenderableType:
@@ -83,24 +143,33 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Renderabl
     return made
 
 
-def words_json(words: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
-    """``[{"word", "value"}]``, in the given order."""
-    return [{"word": word, "value": float(value)} for word, value in words]
+def words_json(words: Sequence[tuple[str, float]], stderr: Sequence[float] = ()) -> list[dict[str, Any]]:
+    """``[{"word", "value"}]`` in the given order, each with its ``stderr`` where these are known."""
+    if not stderr:
+        return [{"word": word, "value": float(value)} for word, value in words]
+    return [
+        {"word": word, "value": float(value), "stderr": float(error)}
+        for (word, value), error in zip(words, stderr, strict=True)
+    ]
 
 
-def top_words(words: Sequence[tuple[str, float]], n: int = 4) -> str:
-    """The first words with their coefficients.
+def top_words(words: Sequence[tuple[str, float]], n: int = 4, stderr: Sequence[float] = ()) -> str:
+    """The first words with their coefficients, and the standard errors where these are known.
 
     >>> top_words([("friendly", 1.31), ("concise", 0.4)])
     'friendly +1.31, concise +0.40'
     """
-    return ", ".join(f"{word} {value:+.2f}" for word, value in words[:n])
+    from xpert.summarizers.words import isolated
+
+    errors = stderr or (None,) * len(words)
+    told = zip(words[:n], errors, strict=False)
+    return ", ".join(f"{isolated(marked(word, value, error))} {figure(value, error)}" for (word, value), error in told)
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
     """An explanation as JSON values."""
     return {
-        "words": words_json(explanation.words),
+        "words": words_json(explanation.words, explanation.stderr),
         "residual": explanation.residual,
         "named_share": explanation.named_share,
         "measured_share": explanation.measured_share,
@@ -127,11 +196,15 @@ def catalog_json(catalog: Catalog) -> dict[str, Any]:
 
 
 def explanation_table(catalog: Catalog) -> RenderableType:
-    """Models a row: strongest words, shares of named, measured and unnamed axes, residual."""
+    """Models a row: strongest words, shares of named, measured and unnamed axes, residual.
+
+    On a narrow terminal the words stand below the name.
+    """
+    narrow = width() < _NARROW
+    left = width() - (_SHARES_NARROW if narrow else _SHARES_WIDE + max(len(name) for name in catalog))
     rows = [
         (
-            explanation.name,
-            top_words(explanation.words),
+            *_name_and_words(explanation, max(left, _LEAST_WORDS), narrow=narrow),
             f"{explanation.named_share:.0%}",
             f"{explanation.measured_share:.0%}",
             f"{explanation.unnamed_share:.0%}",
@@ -139,4 +212,15 @@ def explanation_table(catalog: Catalog) -> RenderableType:
         )
         for explanation in (catalog[name] for name in catalog)
     ]
-    return table(["model", "words", "#named", "#measured", "#unnamed", "#residual"], rows)
+    titles = ["model: words"] if narrow else ["model", "words"]
+    shares = ["#named", "#meas.", "#unn.", "#resid."] if narrow else ["#named", "#measured", "#unnamed", "#residual"]
+    return table([*titles, *shares], rows)
+
+
+def _name_and_words(explanation: Explanation, columns: int, *, narrow: bool) -> tuple[str, ...]:
+    """The first cells of a model's row: name and words, or one with the words below the name; no figure is broken."""
+    told = top_words(explanation.words, stderr=explanation.stderr).replace(" ", "\xa0").replace(",\xa0", ", ")
+    indent = "  " if narrow else ""
+    lines = textwrap.wrap(told, columns, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+    words = "\n".join(lines).replace("\xa0", " ")
+    return (f"{explanation.name}\n{words}",) if narrow else (explanation.name, words)

@@ -11,6 +11,7 @@ import typer
 from xpert.cli.options import CatalogOption, DataOption, DeviceOption, DtypeOption
 from xpert.cli.output import Outcome, table, top_words
 from xpert.errors import DataError
+from xpert.figures import percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,14 +27,23 @@ def select(
     catalog: CatalogOption,
     data: DataOption,
     summarizer: Annotated[
-        str | None, typer.Option(metavar="REF", help="The summarizer; the catalog's own by default.")
+        str | None, typer.Option(metavar="REF", help="The summarizer.", show_default="the catalog's own")
     ] = None,
     base: Annotated[
-        str | None, typer.Option(metavar="REF", help="A base model that answers the data's prompts, for comparison.")
+        str | None,
+        typer.Option(
+            metavar="REF",
+            help="A base model that answers the data's prompts, for comparison.",
+            show_default="the catalog's stored answers serve",
+        ),
     ] = None,
     base_answers: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The base model's answers to the data's prompts, in their order."),
+        typer.Option(
+            metavar="FILE",
+            help="The base model's answers to the data's prompts, in their order.",
+            show_default="the catalog's stored answers serve",
+        ),
     ] = None,
     axes: Annotated[
         str, typer.Option(metavar="all|named|named+measured", help="Which axes of the catalog are compared.")
@@ -87,11 +97,27 @@ def answers_of_base(
 
 
 def _view(selection: Selection, top: int) -> list[RenderableType]:
-    rows = [(name, f"{distance:.3f}") for name, distance in selection.ranking[:top]]
+    shares = selection.probabilities
+    sure = () if shares is None else ("#nearest in",)
+    rows = [
+        (name, f"{distance:.3f}", *(() if shares is None else (percent(shares[i]),)))
+        for i, (name, distance) in enumerate(selection.ranking[:top])
+    ]
     near = "within" if selection.matched else "not within"
     distance = selection.ranking[0][1]
     return [
-        f"Best: {selection.best} (distance {distance:.3f}, {near} the match threshold {selection.threshold:.3f}).",
-        f"Your text in words: {top_words(selection.words, 6)}.",
-        table(["model", "#distance"], rows),
+        f"Best: {selection.best}{_sureness(selection)}, distance {distance:.3f}, "
+        f"{near} the match threshold {selection.threshold:.3f}.",
+        f"Your text in words: {top_words(selection.words, 6, selection.stderr)}.",
+        table(["model", "#distance", *sure], rows),
     ]
+
+
+def _sureness(selection: Selection) -> str:
+    """Such as `` (97% sure; next: poet 3%)``; nothing where one pair or one model leaves nothing to be sure of."""
+    if selection.probabilities is None or len(selection.ranking) < 2:
+        return ""
+    others = zip(selection.ranking[1:], selection.probabilities[1:], strict=True)
+    (name, _), share = max(others, key=lambda other: other[1])
+    following = f"; next: {name} {percent(share)}" if share > 0 else ""
+    return f" ({percent(selection.probabilities[0])} sure{following})"

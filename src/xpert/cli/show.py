@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xpert.cli.output import Outcome, catalog_json, explanation_json, explanation_table, table
+from xpert.cli.output import (
+    UNSURE,
+    Outcome,
+    catalog_json,
+    explanation_json,
+    explanation_table,
+    figure,
+    marked,
+    plus_minus,
+    table,
+)
+from xpert.figures import told_from_zero
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,8 +30,11 @@ __all__ = ["show"]
 def show(
     catalog: Annotated[str, typer.Argument(metavar="CATALOG", help="The catalog: its folder, or its id on the Hub.")],
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="One of its models; all of them by default.")
+        str | None, typer.Argument(metavar="NAME", help="One of its models.", show_default="all of them")
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List all axes of NAME, also the unnamed ones that are not told from 0.")
+    ] = False,
 ) -> Outcome:
     """Show a catalog's models in words with numbers, or everything about one of them."""
     from xpert.catalog import Catalog
@@ -37,7 +51,7 @@ def show(
         "bytes": card.bytes,
         "licence": card.licence,
     }
-    return Outcome(document=document, view=lambda: _one(opened, name))
+    return Outcome(document=document, view=lambda: _one(opened, name, every=every))
 
 
 def _all(catalog: Catalog) -> list[RenderableType]:
@@ -47,17 +61,26 @@ def _all(catalog: Catalog) -> list[RenderableType]:
         explanation_table(catalog),
         "Shares are of the embedding's length: what words, then measured quantities, then unnamed directions span of it "
         "(at right angles, so it is their squares that add up to at most 100%).",
+        f"{plus_minus()}: the standard error over the prompts. {UNSURE}",
     ]
 
 
-def _one(catalog: Catalog, name: str) -> list[RenderableType]:
+def _one(catalog: Catalog, name: str, *, every: bool) -> list[RenderableType]:
     explanation, card = catalog[name], catalog.card(name)
     kinds = {axis.word: axis.kind for axis in catalog.basis.axes}
-    rows = [(word, kinds[word], f"{value:+.3f}") for word, value in explanation.words]
+    axes = [(word, value, error) for (word, value), error in zip(explanation.words, explanation.stderr, strict=True)]
+    listed = [axis for axis in axes if every or kinds[axis[0]] != "unnamed" or told_from_zero(axis[1], axis[2])]
+    rows = [(marked(*axis), kinds[axis[0]], figure(axis[1], axis[2])) for axis in listed]
     facts = f"{card.kind} model {card.reference}, {card.bytes:,} bytes, licence {card.licence or 'not stated'}"
     shares = (
         f"named {explanation.named_share:.0%}, measured {explanation.measured_share:.0%}, "
         f"unnamed {explanation.unnamed_share:.0%} of the embedding's length (the squares add up to at most 100%), "
         f"residual {explanation.residual:.2f} by words"
     )
-    return [f"{name}: {facts}.", f"{shares}.", table(["axis", "kind", "#coefficient"], rows)]
+    parts: list[RenderableType] = [f"{name}: {facts}.", f"{shares}.", table(["axis", "kind", "coefficient"], rows)]
+    if any(not told_from_zero(value, error) for _, value, error in listed):
+        parts.append(UNSURE)
+    if hidden := len(axes) - len(listed):
+        what = "1 unnamed axis is" if hidden == 1 else f"{hidden} unnamed axes are"
+        parts.append(f"{what} not told from 0 and not listed: --all lists all axes.")
+    return parts

@@ -25,38 +25,61 @@ def train(
     ],
     backend: Annotated[str, typer.Option(metavar="NAME", help="Who trains: torch, or an installed plugin.")] = "torch",
     method: Annotated[
-        str | None, typer.Option(metavar="lora|full", help="Train an adapter (the default) or all weights.")
+        str | None, typer.Option(metavar="lora|full", help="Train an adapter or all weights.", show_default="lora")
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="paper-server|paper-device", help="The paper's settings, for what is not given."),
+        typer.Option(
+            metavar="paper-server|paper-device",
+            help="The paper's settings, for what is not given.",
+            show_default="none",
+        ),
     ] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps at most.")] = None,
-    target_loss: Annotated[float | None, typer.Option(help="Stop when the validation loss is at most this.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps at most.", show_default="200")] = None,
+    target_loss: Annotated[
+        float | None, typer.Option(help="Stop when the validation loss is at most this.", show_default="none")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
-    lr: Annotated[float | None, typer.Option(help="The peak learning rate.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The peak learning rate.", show_default="0.0002")] = None,
     schedule: Annotated[
-        str | None, typer.Option(metavar="constant|cosine|linear", help="How the learning rate goes on after warm-up.")
+        str | None,
+        typer.Option(
+            metavar="constant|cosine|linear",
+            help="How the learning rate goes on after warm-up.",
+            show_default="constant",
+        ),
     ] = None,
-    warmup: Annotated[int | None, typer.Option(help="Steps of linear warm-up.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="The weight decay of AdamW.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Examples a step.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Steps of linear warm-up.", show_default="0")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="The weight decay of AdamW.", show_default="0")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples a step.", show_default="8")] = None,
     max_length: Annotated[
-        int | None, typer.Option(help="The longest example in tokens; what is longer is cut.")
+        int | None, typer.Option(help="The longest example in tokens; what is longer is cut.", show_default="512")
     ] = None,
-    rank: Annotated[int | None, typer.Option(help="The rank of a new adapter.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="The scale of a new adapter, lora_alpha.")] = None,
+    rank: Annotated[int | None, typer.Option(help="The rank of a new adapter.", show_default="16")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="The scale of a new adapter, lora_alpha.", show_default="32")
+    ] = None,
     target_modules: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Modules of a new adapter, separated by commas, or all-linear.")
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Modules of a new adapter, separated by commas, or all-linear.",
+            show_default="PEFT's choice",
+        ),
     ] = None,
-    eval_fraction: Annotated[float | None, typer.Option(help="The share of the data to validate with.")] = None,
+    eval_fraction: Annotated[
+        float | None, typer.Option(help="The share of the data to validate with.", show_default="0.1")
+    ] = None,
     precision: Annotated[
-        str | None, typer.Option(metavar="float32|bf16", help="bf16: forward passes in bfloat16, weights in float32.")
+        str | None,
+        typer.Option(
+            metavar="float32|bf16", help="bf16: forward passes in bfloat16, weights in float32.", show_default="float32"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of split, order and a new adapter's values.")] = 0,
     device: DeviceOption = None,
 ) -> Outcome:
-    """Fine-tune a start model on the user's own text, on this machine; what is not given takes the trainer's default."""
+    """Fine-tune a start model on the user's own text, on this machine; a recipe's settings replace the defaults told here."""
     from xpert.examples import load_examples
     from xpert.registry import TRAINERS
 

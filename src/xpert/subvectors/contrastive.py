@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -35,8 +35,31 @@ class ContrastiveSubvectors:
         self._writer, self._n_prompts = writer, n_prompts
         self._known: dict[tuple[str, str], Array] = {}
 
+    @property
+    def fingerprint(self) -> str | None:
+        """Its settings; None if its writer does not say what its texts depend on."""
+        writer = "summarizer" if self._writer is None else getattr(self._writer, "fingerprint", None)
+        return None if writer is None else f"{self.name} {self._n_prompts} {writer}"
+
     def vectors(self, words: Sequence[str], context: SubvectorContext) -> Array:
         """``(W, D)`` sub-vectors, one row a word.
+
+        Raises:
+            xpert.errors.SummarizerError: There is no writer, and the summarizer cannot write.
+        """
+        where = _digest(context, context.prompts[: self._n_prompts], context.base_answers[: self._n_prompts])
+        new = [word for word in dict.fromkeys(words) if (word, where) not in self._known]
+        for word, rows in zip(new, self.pair_embeddings(new, context), strict=True):
+            mean = rows.mean(axis=0, dtype=np.float64)
+            self._known[word, where] = (mean - context.null).astype(np.float32)
+        return (
+            np.stack([self._known[word, where] for word in words])
+            if words
+            else np.zeros((0, len(context.null)), np.float32)
+        )
+
+    def pair_embeddings(self, words: Sequence[str], context: SubvectorContext) -> Iterator[Array]:
+        """Per word ``(P, D)``, the embeddings of its pairs (base answer, styled text), not centred; nothing is kept.
 
         Raises:
             xpert.errors.SummarizerError: There is no writer, and the summarizer cannot write.
@@ -48,20 +71,10 @@ class ContrastiveSubvectors:
                 "give ContrastiveSubvectors(writer=...), or choose other sub-vectors"
             )
         prompts, answers = context.prompts[: self._n_prompts], context.base_answers[: self._n_prompts]
-        where = _digest(context, prompts, answers)
-        new = [word for word in dict.fromkeys(words) if (word, where) not in self._known]
-        for word, texts in zip(new, _written(writer, new, prompts, context.seed), strict=True):
-            pairs = [
-                AnswerPair(prompt=prompt, base=answer, other=text)
-                for prompt, answer, text in zip(prompts, answers, texts, strict=True)
-            ]
-            mean = context.summarizer.summarize(pairs).embeddings.mean(axis=0, dtype=np.float64)
-            self._known[word, where] = (mean - context.null).astype(np.float32)
-        return (
-            np.stack([self._known[word, where] for word in words])
-            if words
-            else np.zeros((0, len(context.null)), np.float32)
-        )
+        for texts in _written(writer, words, prompts, context.seed):
+            triples = zip(prompts, answers, texts, strict=True)
+            pairs = [AnswerPair(prompt=prompt, base=answer, other=text) for prompt, answer, text in triples]
+            yield context.summarizer.summarize(pairs).embeddings
 
 
 def _written(writer: Writer, words: Sequence[str], prompts: Sequence[str], seed: int) -> Iterable[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -32,13 +33,15 @@ class DescribedSubvectors:
             alone, said of no text in particular: better and a hundred times cheaper where measured
             (``benchmarks/recorded_style_qa``).
         max_words: Each answer is cut to so many words.
-        carriers: Sentences that describe, each with ``{word}``; their mean is taken.
+        carriers: Sentences that describe, each with ``{word}``; their mean is taken. None: the summarizer's own (its attribute
+            ``carriers``), else `CARRIERS`.
 
     Source: Wang et al. 2025 (arXiv 2504.13938), section 7.7, with captions and CLIP; for texts, and relative to the mean over
         words, it is ours.
     """
 
     name = "described"
+    chunk = 1024  # words at once: a description is one short text
 
     def __init__(
         self,
@@ -46,15 +49,20 @@ class DescribedSubvectors:
         *,
         n_texts: int = 0,
         max_words: int = 40,
-        carriers: Sequence[str] = CARRIERS,
+        carriers: Sequence[str] | None = None,
     ) -> None:
         if n_texts < 0 or max_words < 1:
             raise SettingsError(f"described: expected n_texts >= 0 and max_words >= 1, got {n_texts} and {max_words}")
-        if not carriers or any("{word}" not in carrier for carrier in carriers):
+        if carriers is not None and (not carriers or any("{word}" not in carrier for carrier in carriers)):
             raise SettingsError(f"carriers: expected sentences with {{word}} in each, got {list(carriers)}")
         self._listed = None if words is None else tuple(dict.fromkeys(words))
-        self._n_texts, self._max_words, self._carriers = n_texts, max_words, tuple(carriers)
+        self._n_texts, self._max_words, self._carriers = n_texts, max_words, carriers
         self._mean: dict[tuple[object, ...], tuple[dict[str, Float64], Float64]] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """Its settings."""
+        return json.dumps([self.name, self._listed, self._n_texts, self._max_words, self._carriers])
 
     def vectors(self, words: Sequence[str], context: SubvectorContext) -> Array:
         """``(W, D)`` sub-vectors, one row a word; words outside the list are relative to the list's mean too.
@@ -101,7 +109,7 @@ class DescribedSubvectors:
             f"{carrier.format(word=word)} {text}".strip()
             for word in words
             for text in texts
-            for carrier in self._carriers
+            for carrier in self._carriers or getattr(encoder, "carriers", CARRIERS)
         ]
         if not said:
             return np.zeros((0, 0))

@@ -7,12 +7,18 @@ from typing import Any
 from xpert.errors import ReferenceNotFoundError, SettingsError
 from xpert.protocols import Summarizer
 from xpert.registry import SUMMARIZERS
+from xpert.summarizers.aspects import InstructionLike, find_instruction
 
 __all__ = ["load_summarizer"]
 
 
 def load_summarizer(
-    summarizer: str | Summarizer, *, device: str | None = None, dtype: str | None = None, **options: Any
+    summarizer: str | Summarizer,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    instruction: InstructionLike | None = None,
+    **options: Any,
 ) -> Summarizer:
     """A summarizer by name; an object is given back as it is.
 
@@ -20,12 +26,16 @@ def load_summarizer(
         summarizer: ``hf:REF``, ``encoder:REF``, ``zoo:NAME``, a plugin's ``NAME:TARGET``, or an object.
         device: Where it runs; None: its own choice. An object stays where it is.
         dtype: Of its weights; None: its own choice. An object keeps its own.
+        instruction: The aspect: a shipped instruction's name, a JSON file, or an `Instruction`. None: what the summarizer's folder
+            brings, else ``language-style``. An object keeps its own.
         options: Further options of that kind of summarizer, e.g. ``batch_size``.
 
     Raises:
         xpert.errors.ReferenceNotFoundError: No such kind of summarizer, or nothing of that name.
         xpert.errors.SettingsError: Options for an object, or unknown ones.
     """
+    if instruction is not None:
+        options["instruction"] = find_instruction(instruction)
     if not isinstance(summarizer, str):
         return _given(summarizer, options)
     scheme, colon, target = summarizer.partition(":")

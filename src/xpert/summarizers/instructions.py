@@ -1,20 +1,22 @@
-"""What an LLM summarizer is asked: the wording of its three uses, and how much it reads and writes.
+"""What a summarizer is asked: the wording of an LLM's three uses, how much it reads and writes, and an encoder's list of words.
 
-A model's folder may bring its own as ``xpert_instruction.json``, the wording that it was trained on.
+A model's folder may bring its own as ``xpert_instruction.json``, the wording that it was trained on. The shipped ones are in
+`xpert.summarizers.aspects`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 from xpert.errors import SettingsError
+from xpert.summarizers.words import STOP_WORDS, WordRules
 
-__all__ = ["INSTRUCTION_FILE", "LANGUAGE_STYLE", "Instruction", "load_instruction"]
+__all__ = ["INSTRUCTION_FILE", "LANGUAGE_STYLE", "Instruction", "load_instruction", "load_words", "read_instruction"]
 
 INSTRUCTION_FILE = "xpert_instruction.json"
 
@@ -24,41 +26,45 @@ _NEEDED: Mapping[str, frozenset[str]] = {
     "meaning": frozenset({"word"}),
 }
 _ALLOWED: Mapping[str, frozenset[str]] = {**_NEEDED, "compare": frozenset({"a", "b", "prompt"})}
-
-
-def _check_template(what: str, template: str, needed: frozenset[str], allowed: frozenset[str]) -> None:
-    try:
-        found = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
-    except ValueError as error:
-        raise SettingsError(f"instruction {what}: expected a template ({error}): write {{{{ for a brace") from None
-    if not needed <= found <= allowed:
-        listed = ", ".join(f"{{{name}}}" for name in sorted(needed))
-        raise SettingsError(f"instruction {what}: expected {listed} in it, got {template!r}")
+_LISTS = ("words", "carriers", "stop_words")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """The wording of the three uses of a summarization LLM; each is put through the tokenizer's chat template.
+    """One aspect in words: what an LLM is asked (the three templates), what an encoder compares with (words and carriers), or both.
+
+    The templates are put through the tokenizer's chat template. Any language will do.
 
     Attributes:
         name: What it is called, e.g. ``language-style``.
-        compare: Asks for one adjective for what is more characteristic of ``{b}`` than of ``{a}``; may show ``{prompt}``.
-        write: Asks for an answer to ``{prompt}`` in the style that ``{word}`` names.
-        meaning: Asks for one adjective for the meaning of ``{word}``.
-        answer_prefix: What the model's turn begins with, before the adjective.
+        compare: Asks for one word for what is more characteristic of ``{b}`` than of ``{a}``; may show ``{prompt}``.
+        write: Asks for an answer to ``{prompt}`` of the kind that ``{word}`` names.
+        meaning: Asks for one word for the meaning of ``{word}``.
+        words: What an encoder chooses from. An LLM is free in its words; of the listed ones, those with one letter count too.
+        carriers: Sentences with ``{word}`` that say of a text that the word is true of it, for encoders.
+        stop_words: Words that answer nothing, beside the usual English ones, in lower case.
+        word_characters: What may stand in a word beside letters, such as ``+#``.
+        answer_prefix: What the model's turn begins with, before the word.
         max_answer_tokens: Each of the two answers is cut to so many of the summarizer's tokens.
         max_new_tokens: Longest text that it writes.
         eps_orth: The summarizer's own default of the largest ``|cos|`` between two sub-vectors.
         eps_dec: Its own default of the residual at which a decomposition stops.
         max_candidates: Its own default of how many candidate words are examined a model.
 
-    Source: Wang et al. 2025 (arXiv 2504.13938), Figure 6 and section 4.3; the wording is ours.
+    Raises:
+        xpert.errors.SettingsError: A template has other fields than it should, or a number is out of range.
+
+    Source: Wang et al. 2025 (arXiv 2504.13938), Figure 6 and sections 4.3 and 9; the wording is ours.
     """
 
     name: str
-    compare: str
-    write: str
-    meaning: str
+    compare: str = ""
+    write: str = ""
+    meaning: str = ""
+    words: tuple[str, ...] = ()
+    carriers: tuple[str, ...] = ()
+    stop_words: tuple[str, ...] = ()
+    word_characters: str = ""
     answer_prefix: str = ""
     max_answer_tokens: int = 256
     max_new_tokens: int = 192
@@ -67,42 +73,86 @@ class Instruction:
     max_candidates: int = 32
 
     def __post_init__(self) -> None:
-        for part, needed in _NEEDED.items():
-            _check_template(f"{self.name}: {part}", getattr(self, part), needed, _ALLOWED[part])
+        where = f"instruction {self.name}"
+        if self.asks or not self.words:
+            for part, needed in _NEEDED.items():
+                _check_template(f"{where}: {part}", getattr(self, part), needed, _ALLOWED[part])
+        if bool(self.words) != bool(self.carriers) or len(set(self.words)) == 1:
+            raise SettingsError(f"{where}: expected words (two or more) and carriers, or neither")
+        for carrier in self.carriers:
+            _check_template(f"{where}: carriers", carrier, _NEEDED["meaning"], _NEEDED["meaning"])
         for part in ("max_answer_tokens", "max_new_tokens", "max_candidates"):
             if getattr(self, part) < 1:
-                raise SettingsError(f"instruction {self.name}: {part}: expected 1 or more, got {getattr(self, part)}")
+                raise SettingsError(f"{where}: {part}: expected 1 or more, got {getattr(self, part)}")
         for part in ("eps_orth", "eps_dec"):
             if not 0 < getattr(self, part) <= 1:
-                raise SettingsError(
-                    f"instruction {self.name}: {part}: expected above 0 and at most 1, got {getattr(self, part)}"
-                )
+                raise SettingsError(f"{where}: {part}: expected above 0 and at most 1, got {getattr(self, part)}")
+
+    @property
+    def asks(self) -> bool:
+        """Whether it has wording for an LLM."""
+        return bool(self.compare or self.write or self.meaning)
+
+    @property
+    def rules(self) -> WordRules:
+        """What counts as a word of this aspect."""
+        return WordRules(
+            stop_words=STOP_WORDS | set(self.stop_words),
+            characters=self.word_characters,
+            known=frozenset(word.lower() for word in self.words),
+        )
 
     @property
     def provenance(self) -> str:
-        """What a catalog stores: name, question and how much of an answer is read."""
+        """What an LLM is asked, in a line: name, question and how much of an answer is read."""
         prefix = f" [the reply begins: {self.answer_prefix!r}]" if self.answer_prefix else ""
         return f"{self.name} (first {self.max_answer_tokens} tokens of each answer): {self.compare}{prefix}"
 
+    def to_json(self) -> dict[str, Any]:
+        """Every field as a JSON value: what a catalog stores."""
+        return {key: list(value) if key in _LISTS else value for key, value in asdict(self).items()}
 
-LANGUAGE_STYLE = Instruction(
-    name="language-style",
-    compare=(
-        "Two answers to the same question differ in their language style.\n\n"
-        "Answer A:\n{a}\n\nAnswer B:\n{b}\n\n"
-        "Which language style is more characteristic of answer B than of answer A? "
-        "Reply with exactly one adjective in lower case, and nothing else."
-    ),
-    write=(
-        "Answer the following in a strongly {word} language style. Do not mention the style; write the answer only.\n\n"
-        "{prompt}"
-    ),
-    meaning=(
-        'Summarize the meaning of the word "{word}" when it describes a language style. '
-        "Reply with exactly one adjective in lower case, and nothing else."
-    ),
-)
-"""The default wording, for instruction-tuned LLMs."""
+    @classmethod
+    def from_json(cls, values: object, where: str) -> Instruction:
+        """The instruction of a JSON object; ``where`` names it in messages.
+
+        Raises:
+            xpert.errors.SettingsError: It is no object of an instruction's fields.
+        """
+        if not isinstance(values, dict):
+            raise SettingsError(f"{where}: expected a JSON object, got {type(values).__name__}: write the file again")
+        given: dict[str, Any] = dict(values)
+        types = {field.name: _type(field.name) for field in fields(cls)}
+        for key, value in given.items():
+            if key not in types:
+                raise SettingsError(f"{where}: unknown key {key!r}: expected some of {', '.join(types)}")
+            if type(value) is not types[key]:
+                raise SettingsError(f"{where}: {key}: expected {types[key].__name__}, got {type(value).__name__}")
+            if key in _LISTS and not all(isinstance(item, str) and item.strip() for item in value):
+                raise SettingsError(f"{where}: {key}: expected a list of texts that are not empty")
+        parts = ("words", "carriers") if "words" in given and not set(_NEEDED) & set(given) else tuple(_NEEDED)
+        if missing := [key for key in ("name", *parts) if key not in given]:
+            raise SettingsError(
+                f"{where}: {missing[0]!r} is missing: expected at least name and {', '.join(_NEEDED)}, or name, words and carriers"
+            )
+        lists: dict[str, Any] = {key: tuple(dict.fromkeys(given[key])) for key in _LISTS if key in given}
+        return cls(**given | lists)
+
+
+def read_instruction(file: str | Path) -> Instruction:
+    """The instruction in a JSON file; ``"words"`` may name a text file beside it, one word a line.
+
+    Raises:
+        xpert.errors.SettingsError: The file, or the list that it names, cannot be read.
+    """
+    file = Path(file)
+    try:
+        values: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{file}: expected JSON ({error}): write the file again") from None
+    if isinstance(values, dict) and isinstance(values.get("words"), str):
+        values = {**values, "words": list(load_words(file.parent / values["words"]))}
+    return Instruction.from_json(values, str(file))
 
 
 def load_instruction(folder: str | Path) -> Instruction | None:
@@ -112,22 +162,41 @@ def load_instruction(folder: str | Path) -> Instruction | None:
         xpert.errors.SettingsError: The file is no JSON object of an `Instruction`'s fields.
     """
     file = Path(folder) / INSTRUCTION_FILE
-    if not file.is_file():
-        return None
+    return read_instruction(file) if file.is_file() else None
+
+
+def load_words(file: str | Path) -> tuple[str, ...]:
+    """The words of a text file in UTF-8, one a line; empty lines and repeated words are left out.
+
+    Raises:
+        xpert.errors.SettingsError: It cannot be read, or has fewer than two different words.
+    """
     try:
-        values: Any = json.loads(file.read_text(encoding="utf-8"))
+        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: expected a text file in UTF-8, one word a line ({error})") from None
+    words = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if len(words) < 2:
+        raise SettingsError(f"{file}: expected two different words or more, one a line, got {len(words)}")
+    return words
+
+
+def _check_template(what: str, template: str, needed: frozenset[str], allowed: frozenset[str]) -> None:
+    """Exactly known fields, plainly: a template may come with a catalog that somebody else made."""
+    try:
+        parts = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
-        raise SettingsError(f"{file}: expected JSON ({error}): write the file again") from None
-    if not isinstance(values, dict):
-        raise SettingsError(f"{file}: expected a JSON object, got {type(values).__name__}: write the file again")
-    kinds = {"max": int, "eps": float}
-    types = {field.name: kinds.get(field.name.split("_")[0], str) for field in fields(Instruction)}
-    for key, value in values.items():
-        if key not in types:
-            raise SettingsError(f"{file}: unknown key {key!r}: expected some of {', '.join(types)}")
-        if type(value) is not types[key]:
-            raise SettingsError(f"{file}: {key}: expected {types[key].__name__}, got {type(value).__name__}")
-    missing = [key for key in ("name", *_NEEDED) if key not in values]
-    if missing:
-        raise SettingsError(f"{file}: {missing[0]!r} is missing: expected at least name, {', '.join(_NEEDED)}")
-    return Instruction(**values)
+        raise SettingsError(f"{what}: expected a template ({error}): write {{{{ for a brace") from None
+    if not needed <= {str(name) for _, name, _, _ in parts} <= allowed or any(spec or kind for *_, spec, kind in parts):
+        listed = ", ".join(f"{{{name}}}" for name in sorted(needed))
+        raise SettingsError(f"{what}: expected {listed} in it, got {template!r}")
+
+
+def _type(name: str) -> type:
+    if name in _LISTS:
+        return list
+    return {"max": int, "eps": float}.get(name.split("_", maxsplit=1)[0], str)
+
+
+LANGUAGE_STYLE = read_instruction(Path(__file__).parent / "aspects" / "language-style.json")
+"""The default, for instruction-tuned LLMs and for encoders."""

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from xpert.errors import IncompatibleModelError, WeightsError
 from xpert.tensors.files import write_text
 
-__all__ = ["LoraAdapter", "LoraFactors", "concatenate", "read_adapter", "write_adapter"]
+__all__ = ["LoraAdapter", "LoraFactors", "concatenate", "is_plain_lora", "read_adapter", "stacked", "write_adapter"]
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _KEY = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
@@ -116,6 +116,53 @@ def read_adapter(folder: str | Path) -> LoraAdapter:
         fan_in_fan_out=bool(config.get("fan_in_fan_out")),
         targets=tuple(targets) if isinstance(targets, list) else targets,
     )
+
+
+def is_plain_lora(folder: str | Path) -> bool:
+    """Whether `read_adapter` takes an adapter for plain LoRA, told from its config and its tensors' names alone.
+
+    Raises:
+        xpert.errors.WeightsError: Its weights are missing or truncated.
+    """
+    folder = Path(folder)
+    try:
+        _config(folder)
+    except IncompatibleModelError:
+        return False
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            return all(_KEY.fullmatch(name) for name in file.keys())  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{folder / WEIGHTS}: expected a safetensors file ({error}): download it again") from error
+
+
+def stacked(factors: Sequence[LoraFactors | None], columns: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Updates of one module by several adapters as two batches of matrices, ``delta_g = (A_g B_g)^T``.
+
+    Ranks may differ: the smaller ones are padded with zeros, which changes nothing.
+
+    Args:
+        factors: ``G`` updates; None: the adapter does not change the module.
+        columns: ``in``, width of the module's input.
+        rows: ``out``, width of its output.
+
+    Returns:
+        ``A (G, in, r)`` and ``B (G, r, out)``, float32; the scale is in B.
+
+    Raises:
+        xpert.errors.IncompatibleModelError: An update has another shape.
+    """
+    rank = max(part.rank for part in factors if part is not None)
+    a, b = torch.zeros(len(factors), columns, rank), torch.zeros(len(factors), rank, rows)
+    for g, part in enumerate(factors):
+        if part is None:
+            continue
+        if (part.b.shape[0], part.a.shape[1]) != (rows, columns):
+            came = (part.b.shape[0], part.a.shape[1])
+            raise IncompatibleModelError(f"an update of shape {came} for a module of shape {(rows, columns)}")
+        a[g, :, : part.rank] = part.a.float().T
+        b[g, : part.rank] = part.scale * part.b.float().T
+    return a, b
 
 
 def concatenate(adapters: Sequence[LoraAdapter], weights: Sequence[float]) -> LoraAdapter:

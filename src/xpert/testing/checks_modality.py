@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from xpert.errors import ReferenceNotFoundError
 from xpert.protocols import Modality, Prober
@@ -44,6 +45,7 @@ def check_modality(
         _check_card(prober, base, adapter)
         _check_second(prober, asked, generation)
         _check_unknown(prober, missing, asked, generation)
+        _check_many(prober, adapter, asked, generation)
     with modality.open(base) as fresh, modality.open(base) as other:
         assert fresh.answer(adapter, asked, generation) == other.answer(adapter, asked, generation), (
             "two bases opened at once must answer alike"
@@ -61,6 +63,19 @@ def _check_answers(prober: Prober, adapter: str, prompts: list[str], generation:
     assert prober.answer(adapter, prompts[::-1], generation) == other[::-1], "answers must follow the prompts' order"
     single = [prober.answer(adapter, [prompt], generation)[0] for prompt in prompts]
     assert single == other, "an answer must not depend on the prompts beside it"
+
+
+def _check_many(prober: Prober, adapter: str, prompts: list[str], generation: Generation) -> None:
+    """Probers may answer for several models at once (``answer_many``); where one does, nothing but time may differ."""
+    answer_many: Any = getattr(prober, "answer_many", None)
+    if answer_many is None:
+        return
+    base, alone = prober.answer(None, prompts, generation), prober.answer(adapter, prompts, generation)
+    found = list(answer_many([adapter, adapter], prompts, generation))
+    assert [reference for reference, _ in found] == [adapter, adapter], "answer_many: one result a reference"
+    assert all(answers == alone for _, answers in found), "answer_many: each model's answers are those of `answer`"
+    assert list(answer_many([], prompts, generation)) == [], "answer_many: no references, no answers"
+    assert prober.answer(None, prompts, generation) == base, "answer_many: the base must answer as before afterwards"
 
 
 def _check_card(prober: Prober, base: str, adapter: str) -> None:

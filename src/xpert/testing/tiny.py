@@ -31,13 +31,16 @@ TEXT = (
 )
 
 
-def tiny_tokenizer(folder: str | Path, *, chat_template: bool = True, vocab_size: int = 400) -> Any:
+def tiny_tokenizer(
+    folder: str | Path, *, chat_template: bool = True, vocab_size: int = 400, texts: Sequence[str] = TEXT
+) -> Any:
     """Train a byte-level BPE tokenizer on a few sentences, save it to ``folder``, and return it.
 
     Args:
         folder: Where its files go; made if it does not exist.
         chat_template: Whether it has one (``<|user|>...<|assistant|>...<|end|>``).
         vocab_size: At most so many tokens (256 bytes and five special tokens are always there).
+        texts: What it is trained on, in any language.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -51,7 +54,7 @@ def tiny_tokenizer(folder: str | Path, *, chat_template: bool = True, vocab_size
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    raw.train_from_iterator(TEXT, trainer)
+    raw.train_from_iterator(texts, trainer)
     tokenizer: Any = PreTrainedTokenizerFast(
         tokenizer_object=raw,
         pad_token="<|pad|>",
@@ -76,6 +79,7 @@ def tiny_causal_lm(
     layers: int = 2,
     chat_template: bool = True,
     vocab_size: int = 400,
+    texts: Sequence[str] = TEXT,
 ) -> Path:
     """Write a causal language model with random weights and its tokenizer to ``folder``.
 
@@ -88,6 +92,7 @@ def tiny_causal_lm(
         layers: Number of layers.
         chat_template: Whether its tokenizer has one.
         vocab_size: Of its tokenizer; another one makes a model that does not belong to the usual tiny ones.
+        texts: What its tokenizer is trained on.
 
     Returns:
         The folder.

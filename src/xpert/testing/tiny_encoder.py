@@ -44,7 +44,9 @@ _WORDS = [
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def tiny_encoder(folder: str | Path, *, seed: int = 0, hidden_size: int = 32, max_tokens: int = 64) -> Path:
+def tiny_encoder(
+    folder: str | Path, *, seed: int = 0, hidden_size: int = 32, max_tokens: int = 64, letters: str = ""
+) -> Path:
     """Write a BERT with mean pooling that knows a few dozen words (all others by their letters) to ``folder``.
 
     Args:
@@ -52,6 +54,7 @@ def tiny_encoder(folder: str | Path, *, seed: int = 0, hidden_size: int = 32, ma
         seed: Of its weights; the caller's random state is left alone.
         hidden_size: Width of its embeddings, a multiple of 4.
         max_tokens: Longest text, in tokens.
+        letters: Letters that it knows beside ASCII ones: those of another script.
 
     Returns:
         The folder.
@@ -60,7 +63,7 @@ def tiny_encoder(folder: str | Path, *, seed: int = 0, hidden_size: int = 32, ma
 
     folder = Path(folder)
     (folder / "1_Pooling").mkdir(parents=True)
-    tokenizer = _tokenizer(max_tokens)
+    tokenizer = _tokenizer(max_tokens, letters)
     tokenizer.save_pretrained(folder)
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -84,11 +87,11 @@ def tiny_encoder(folder: str | Path, *, seed: int = 0, hidden_size: int = 32, ma
     return folder
 
 
-def _tokenizer(max_tokens: int) -> Any:
+def _tokenizer(max_tokens: int, more: str) -> Any:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789-"
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789-" + more
     vocabulary = [*_SPECIAL, *dict.fromkeys([*_WORDS, *letters, *(f"##{c}" for c in letters)])]
     ids = {token: i for i, token in enumerate(vocabulary)}
     raw: Any = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))

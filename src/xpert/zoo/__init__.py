@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xpert.errors import ReferenceNotFoundError
+from xpert.errors import ReferenceNotFoundError, did_you_mean
 
 __all__ = ["WEIGHTS", "adapter_names", "names", "path"]
 
@@ -37,6 +37,6 @@ def path(name: str) -> Path:
     folder = WEIGHTS / name
     if name not in names():
         raise ReferenceNotFoundError(
-            f"unknown zoo model {name!r}: expected one of {', '.join(names())} (see `xpert zoo`)"
+            f"unknown zoo model {name!r}{did_you_mean(name, names())}: expected one of {', '.join(names())} (see `xpert zoo`)"
         )
     return folder

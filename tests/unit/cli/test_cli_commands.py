@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from xpert.cli import main
-from xpert.cli.explain import drawn_prompts, named_models
-from xpert.errors import DataError, SettingsError, XpertError
+from xpert.cli.explain import aspect, drawn_prompts, named_models
+from xpert.errors import DataError, ReferenceNotFoundError, SettingsError, XpertError
 
 
 def test_named_models_joins_options_and_folder(tmp_path: Path) -> None:
@@ -121,3 +121,21 @@ def test_unknown_backend_lists_the_known(tmp_path: Path, capsys: Any) -> None:
     err = capsys.readouterr().err
     assert "'abacus'" in err
     assert "torch" in err
+
+
+def test_an_aspect_by_name_and_by_a_list_of_words(tmp_path: Path) -> None:
+    from xpert.summarizers.instructions import LANGUAGE_STYLE
+
+    wines = tmp_path / "wines.txt"
+    wines.write_text("rouge\nblanc\n\nrosé\n", encoding="utf-8")
+    assert aspect(None, None, "zoo:summarizer") is None
+    asked = aspect("tone", wines, "encoder:minilm")
+    assert asked is not None
+    assert (asked.name, asked.words) == ("tone", ("rouge", "blanc", "rosé"))
+    by_default = aspect(None, wines, "encoder:minilm")
+    assert by_default is not None
+    assert by_default.carriers == LANGUAGE_STYLE.carriers
+    with pytest.raises(SettingsError, match=r"--words .*zoo:summarizer finds its words itself"):
+        aspect(None, wines, "zoo:summarizer")
+    with pytest.raises(ReferenceNotFoundError, match="'domian': expected language-style, domain"):
+        aspect("domian", None, "zoo:summarizer")

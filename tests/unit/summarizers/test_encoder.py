@@ -107,6 +107,26 @@ def test_the_shipped_adjectives() -> None:
     assert all(w == w.lower() and w.replace("-", "").isalpha() for w in words)
 
 
+def test_an_aspect_brings_words_and_carriers(folder: Path) -> None:
+    from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction
+
+    aspect = Instruction(name="x", words=WORDS, carriers=("a {word} dog", "{word}"))
+    encoder = EncoderSummarizer(folder, instruction=aspect)
+    assert encoder.wording == aspect
+    assert "x: 5 words (sha256 " in encoder.instruction
+    said = encoder.encode([f"a {word} dog" for word in WORDS]) + encoder.encode(WORDS)
+    centred = said - said.mean(axis=0)
+    mean = encoder.summarize(PAIRS).embeddings.mean(axis=0)
+    cosines = centred @ mean / np.linalg.norm(centred, axis=1)
+    best = encoder.summarize(PAIRS, n_candidates=2).candidates
+    assert [c.word for c in best] == [WORDS[i] for i in np.argsort(-cosines)[:2]]
+    assert EncoderSummarizer(folder).wording == LANGUAGE_STYLE
+    assert EncoderSummarizer(folder, instruction="domain").words[0] == "accounting"
+    asks_only = Instruction(name="y", compare="{a}{b}", write="{word}{prompt}", meaning="{word}")
+    with pytest.raises(SettingsError, match="instruction y: words: expected two different words or more"):
+        EncoderSummarizer(folder, instruction=asks_only)
+
+
 def test_closed(encoder: EncoderSummarizer) -> None:
     encoder.close()
     encoder.close()

@@ -61,7 +61,8 @@ def test_answers_are_cut(folder: Path) -> None:
     long = AnswerPair(prompt="", base="the sun", other="warm sun " * 50)
     longer = AnswerPair(prompt="", base="the sun", other="warm sun " * 90)
     short = HFSummarizer(folder, max_answer_tokens=16)
-    assert np.array_equal(short.summarize([long]).embeddings, short.summarize([longer]).embeddings)
+    cut = [short.summarize([pair]).embeddings for pair in (long, longer)]
+    np.testing.assert_allclose(cut[0], cut[1], rtol=0, atol=1e-5)
     assert "16 tokens" in short.instruction
     whole = HFSummarizer(folder, max_answer_tokens=400)
     assert not np.allclose(whole.summarize([long]).embeddings, whole.summarize([longer]).embeddings)
@@ -137,8 +138,8 @@ def copy_with(folder: Path, target: Path, wording: dict[str, Any]) -> Path:
 class Bigrams:
     """A Llama whose next token depends on the last one alone, as planted."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = tiny_causal_lm(folder, hidden_size=512, tied=False, layers=1)
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.folder = tiny_causal_lm(folder, hidden_size=512, tied=False, layers=1, **options)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder)
         self.model.model.layers[0].self_attn.o_proj.weight.data.zero_()
@@ -157,6 +158,16 @@ class Bigrams:
     def token(self, text: str) -> int:
         (found,) = self.tokenizer.encode(text, add_special_tokens=False)
         return found
+
+    def plant_text(self, start: str, text: str, p: float) -> None:
+        """After ``start`` comes ``text`` with probability ``p``, byte by byte, and then the end."""
+        tokens = self.tokenizer.encode(text, add_special_tokens=False)
+        scale, head = 512**0.5, self.model.lm_head.weight.data
+        for k, (last, following) in enumerate(
+            zip([self.token(start), *tokens], [*tokens, self.token("<|end|>")], strict=True)
+        ):
+            head[:, last] = -40 / scale
+            head[following, last] = 0.0 if k else float(np.log(p)) / scale
 
     def save(self) -> Path:
         self.model.save_pretrained(self.folder)
@@ -181,3 +192,34 @@ def test_words_not_pieces(tmp_path: Path) -> None:
     assert [c.word for c in summary.candidates] == ["shy", "fun"]
     assert summary.candidates[0].score == pytest.approx(0.2 * 0.9 + 0.1, abs=1e-3)
     assert summary.candidates[1].score == pytest.approx(0.15, abs=1e-3)
+
+
+FOREIGN = (
+    "友好。正式。友好的回答。正式的回答。",
+    "freundlich, förmlich, höflich, freundlich",
+    "ودود رسمي ودود رسمي مهني",
+)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("正式", "正式"),
+        ("礼貌", "礼貌"),
+        ("雅。", "雅"),
+        ("förmlich", "förmlich"),
+        ("Förmlich.", "förmlich"),
+        (" مهني", "مهني"),
+        ("礼貌but", "礼貌"),
+    ],
+)
+def test_words_of_other_scripts(tmp_path: Path, text: str, word: str, trained: bool) -> None:
+    """Of a tokenizer trained on English a Chinese character is three tokens, two of which are no text yet."""
+    bigrams = Bigrams(tmp_path / "bigrams", **({"texts": FOREIGN} if trained else {}))
+    pieces = bigrams.tokenizer.encode(text, add_special_tokens=False)
+    if len(set(pieces)) < len(pieces):
+        return  # a token occurs twice: what follows cannot be planted on the last token alone
+    bigrams.plant_text("<|assistant|>", text, 0.7)
+    words = [c.word for c in HFSummarizer(bigrams.save()).summarize(PAIRS[:2], n_candidates=1).candidates]
+    assert words == [word]

@@ -43,6 +43,15 @@ def test_a_folder_brings_its_own(tmp_path: Path) -> None:
         ({**GOOD, "compare": "{a}"}, r"expected \{a\}, \{b\} in it"),
         ({**GOOD, "write": "{word} {prompt} {other}"}, r"expected \{prompt\}, \{word\} in it"),
         ({**GOOD, "meaning": "{word} {"}, "expected a template"),
+        ({**GOOD, "compare": "{a:>99999}{b}"}, r"expected \{a\}, \{b\} in it"),
+        ({**GOOD, "compare": "{a!r}{b}"}, r"expected \{a\}, \{b\} in it"),
+        ({**GOOD, "compare": "{a.__class__}{a}{b}"}, r"expected \{a\}, \{b\} in it"),
+        ({**GOOD, "words": "nowhere.txt"}, "expected a text file in UTF-8, one word a line"),
+        ({**GOOD, "words": ["a", "b"]}, "expected words .* and carriers, or neither"),
+        ({**GOOD, "words": ["a", " "], "carriers": ["{word}"]}, "words: expected a list of texts that are not empty"),
+        ({"name": "mine", "words": ["a", "a"], "carriers": ["{word}"]}, "two or more"),
+        ({"name": "mine", "words": ["a", "b"]}, "'carriers' is missing"),
+        ({"name": "mine", "words": ["a", "b"], "carriers": ["about it"]}, r"carriers: expected \{word\} in it"),
     ],
 )
 def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: object, message: str) -> None:

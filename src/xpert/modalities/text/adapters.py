@@ -15,7 +15,7 @@ import torch
 from xpert.errors import IncompatibleModelError
 from xpert.weights import check_finite, tensor_shapes, weight_files
 
-__all__ = ["applied", "check_adapter"]
+__all__ = ["applied", "check_adapter", "skeleton_of"]
 
 _PREFIX = "base_model.model."
 _ADAPTER = "probed"
@@ -23,22 +23,31 @@ _CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 """Ways of initialising LoRA that move the base's own weights: such an adapter belongs to a base that is not on disk."""
 
 
-def check_adapter(folder: Path, base: Path) -> None:
+def skeleton_of(base: Path) -> Any:
+    """An empty copy of a base: all its modules, no memory."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
+def check_adapter(folder: Path, skeleton: Any) -> None:
     """Check, without loading a weight, that an adapter fits the base: names and shapes of all its tensors.
 
-    It is injected into an empty copy of the base (no memory), and what PEFT then expects is held against the file's header.
+    It is injected into an empty copy of the base, and what PEFT then expects is held against the file's header.
+
+    Args:
+        folder: The adapter's.
+        skeleton: See `skeleton_of`; as before afterwards, but spoilt after an error.
 
     Raises:
         xpert.errors.IncompatibleModelError: Another base, or a kind of adapter that cannot be taken off again.
         xpert.errors.WeightsError: The adapter's file is missing or truncated.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-    with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     peft = _inject(skeleton, folder)
     _compare(peft, tensor_shapes(weight_files(folder)), folder)
+    _take_off(peft, skeleton)
 
 
 @contextmanager
@@ -65,8 +74,12 @@ def applied(model: Any, folder: Path) -> Iterator[Any]:
         set_peft_model_state_dict(peft, tensors, adapter_name=_ADAPTER)
         yield peft.eval()
     finally:
-        peft.base_model.unload()
-        model.__dict__.pop("peft_config", None)  # PEFT releases before 0.18 leave it
+        _take_off(peft, model)
+
+
+def _take_off(peft: Any, model: Any) -> None:
+    peft.base_model.unload()
+    model.__dict__.pop("peft_config", None)  # PEFT releases before 0.18 leave it
 
 
 def _inject(model: Any, folder: Path) -> Any:

@@ -6,14 +6,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from xpert.decoding import generate, render, row_seed
+from xpert.decoding import Arrange, generate, render, row_seed
 from xpert.types import Generation
 
 __all__ = ["answers", "second_answers"]
 
 
 def answers(
-    model: Any, tokenizer: Any, prompts: Sequence[str], generation: Generation, *, draw: str = "first", what: str = ""
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    generation: Generation,
+    *,
+    draw: str = "first",
+    what: str = "",
+    batch_size: int | None = None,
+    arrange: Arrange | None = None,
 ) -> list[str]:
     """The model's answers, in the order of the prompts.
 
@@ -27,6 +35,8 @@ def answers(
         generation: How.
         draw: Another name gives independent samples of the same seed.
         what: Who answers, for the progress bar.
+        batch_size: Prompts answered at once; None: as ``generation`` says.
+        arrange: See `xpert.decoding.generate`.
     """
     return generate(
         model,
@@ -36,8 +46,9 @@ def answers(
         temperature=generation.temperature,
         top_p=generation.top_p,
         seeds=[row_seed(generation.seed, draw, prompt) for prompt in prompts],
-        batch_size=generation.batch_size,
+        batch_size=batch_size or generation.batch_size,
         description=f"answering as {what}" if what else "answering",
+        arrange=arrange,
     )
 
 

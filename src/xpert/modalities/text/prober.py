@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,13 +15,16 @@ import torch
 from xpert.errors import DataError, IncompatibleModelError, ReferenceNotFoundError
 from xpert.examples import load_prompts
 from xpert.loading import choose_device, choose_dtype, has_tokenizer, load_model, load_tokenizer
-from xpert.modalities.text.adapters import applied, check_adapter
+from xpert.modalities.text.adapters import applied, check_adapter, skeleton_of
 from xpert.modalities.text.full import check_full
 from xpert.modalities.text.generate import answers, second_answers
+from xpert.modalities.text.grouped import NotRowwiseError
+from xpert.modalities.text.many import answers_of_groups
 from xpert.modalities.text.recorded import RecordedAnswers, card_of, shared_prompts
 from xpert.references import Kind, declared_base, is_hub_id, kind_of, parse_reference, resolve
+from xpert.tensors.lora import is_plain_lora
 from xpert.types import Generation, ModelCard
-from xpert.weights import digest, weight_files
+from xpert.weights import digest, model_digest, weight_files
 
 __all__ = ["TextProber"]
 
@@ -46,10 +50,11 @@ class TextProber:
         self._tokenizer = load_tokenizer(self.folder)
         self._model = load_model(self.folder, device=self.device, dtype=self.dtype)
         self._recorded: dict[str, RecordedAnswers] = {}
+        self._skeleton: Any = None
 
     def close(self) -> None:
         """Free the weights. A second call does nothing."""
-        self._model = None
+        self._model = self._skeleton = None
         _free()
 
     def card(self, name: str, reference: str) -> ModelCard:
@@ -65,6 +70,38 @@ class TextProber:
             return answers(
                 model, tokenizer, prompts, generation, what=Path(reference).name if reference else "the base"
             )
+
+    def answer_many(
+        self, references: Sequence[str], prompts: Sequence[str], generation: Generation
+    ) -> Iterator[tuple[str, list[str]]]:
+        """The answers of several models to the same prompts, each as `answer` gives them, as soon as they are there.
+
+        Plain LoRA adapters come first: their rows share the batches over the one base. The others follow one by one.
+
+        Raises:
+            xpert.errors.IncompatibleModelError: A model is not one of this base; found before any answers.
+            xpert.errors.WeightsError: Weights are not finite.
+        """
+        kinds = [self._check(reference) for reference in references]
+        together = [
+            reference
+            for reference, kind in zip(references, kinds, strict=True)
+            if kind == "adapter" and is_plain_lora(resolve(reference))
+        ]
+        left = list(references)
+        groups = answers_of_groups(
+            self._live(), self._tokenizer, [resolve(reference) for reference in together], prompts, generation
+        )
+        try:
+            for texts in groups:
+                for found in texts:
+                    reference = together.pop(0)
+                    left.remove(reference)
+                    yield reference, found
+        except NotRowwiseError:
+            pass  # layers of this base do not see whole rows: the adapters are asked one by one, too
+        for reference in left:
+            yield reference, self.answer(reference, prompts, generation)
 
     def prompts(self, references: Sequence[str]) -> list[str] | None:
         """Prompts that come with the base, or that all recorded models among the references answered; else None."""
@@ -84,6 +121,13 @@ class TextProber:
     def second_answer(self, prompts: Sequence[str], generation: Generation) -> tuple[list[str], str]:
         """Answers of the base sampled at temperature 1, independent of those that `answer` samples with this seed."""
         return second_answers(self._live(), self._tokenizer, prompts, generation), "sampled"
+
+    def fingerprint(self, reference: str | None) -> str | None:
+        """Weights, configs and tokenizers of the base and of a model, and the number type; None for a recorded model."""
+        if reference is not None and parse_reference(reference).scheme == "answers":
+            return None
+        own = "" if reference is None else model_digest(resolve(reference))
+        return hashlib.sha256(f"{self._identity} {own} {self.dtype}".encode()).hexdigest()
 
     def _live(self) -> Any:
         if self._model is None:
@@ -116,7 +160,7 @@ class TextProber:
             self._answers_of(reference)
         elif kind == "adapter":
             self._check_declared(reference, declared_base(folder))
-            check_adapter(folder, self.folder)
+            self._check_on_skeleton(folder)
         elif kind == "full":
             check_full(folder, self.folder)
         else:
@@ -124,6 +168,12 @@ class TextProber:
                 f"model {reference!r} is a pipeline: expected a causal LM, an adapter or answers"
             )
         return kind
+
+    def _check_on_skeleton(self, folder: Path) -> None:
+        """One skeleton serves all adapters; after an error the next one gets a new one."""
+        skeleton, self._skeleton = self._skeleton or skeleton_of(self.folder), None
+        check_adapter(folder, skeleton)
+        self._skeleton = skeleton
 
     def _check_declared(self, reference: str, declared: str | None) -> None:
         """An adapter of the same shape may still be another base's: compare the base it names, as far as that is at hand."""
@@ -145,6 +195,10 @@ class TextProber:
     @cached_property
     def _digest(self) -> str:
         return digest(self.folder, weight_files(self.folder))
+
+    @cached_property
+    def _identity(self) -> str:
+        return model_digest(self.folder)
 
     def _answers_of(self, reference: str) -> RecordedAnswers:
         if reference not in self._recorded:

@@ -1,0 +1,55 @@
+"""Numbers as people read them: a value with its standard error, a share as a percentage."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["N_ERRORS", "percent", "told_from_zero", "with_error"]
+
+N_ERRORS = 2.0
+"""A value within so many standard errors of 0 is not told from it."""
+
+_MOST_DECIMALS = 6
+
+
+def with_error(value: float, stderr: float | None, *, sign: str = "±") -> str:
+    """A value and its standard error, both to the place of the error's first digit (of the second where the first is a 1).
+
+    An error of None or 0 (a single pair has none) leaves the value alone, with two decimals.
+
+    >>> with_error(1.3142, 0.0831), with_error(-0.2, 0.0149), with_error(431.0, 27.0), with_error(1.3142, None)
+    ('+1.31 ± 0.08', '-0.200 ± 0.015', '+430 ± 30', '+1.31')
+    """
+    if not stderr:
+        return f"{value:+.2f}"
+    if not (math.isfinite(value) and math.isfinite(stderr)):
+        return f"{value:+.2f} {sign} {stderr:.2f}"
+    place = math.floor(math.log10(stderr))
+    leading = round(stderr / 10**place, 6)
+    decimals = 1 - place if leading < 1.95 else -place
+    if decimals > _MOST_DECIMALS:
+        return f"{value:+.1e} {sign} {stderr:.0e}"
+    shown, error = round(value, decimals), round(stderr, decimals)
+    if shown == 0:
+        shown = 0.0  # no minus before a zero
+    return f"{shown:+.{max(decimals, 0)}f} {sign} {error:.{max(decimals, 0)}f}"
+
+
+def told_from_zero(value: float, stderr: float | None) -> bool:
+    """Whether a value is at least two standard errors away from 0; without an error it counts as told.
+
+    >>> told_from_zero(1.3, 0.1), told_from_zero(0.1, 0.1), told_from_zero(0.1, None)
+    (True, False, True)
+    """
+    return not stderr or abs(value) >= N_ERRORS * stderr
+
+
+def percent(share: float) -> str:
+    """A share in whole percent; nothing short of all or nothing is called so.
+
+    >>> percent(0.972), percent(0.9991), percent(1.0), percent(0.002)
+    ('97%', '>99%', '100%', '<1%')
+    """
+    if 0.99 < share < 1:
+        return ">99%" if share > 0.995 else "99%"
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
