@@ -3,8 +3,8 @@
     python benchmarks/paper_explanations/run.py [--work out/paper_explanations] [--summarizers zoo:summarizer encoder:minilm]
 
 Answers, embeddings and sub-vectors of the zoo's models are kept in the work folder; users' texts are embedded once and kept beside
-them (they are the corpus', nobody's). A second run computes what is missing. Writes ``result.json``, ``tables.md`` and, with the extra
-``report``, the charts ``docs/experiments-*.png``.
+them (they are the corpus', nobody's). A second run computes what is missing. After each summarizer: its part of ``result.json``, its tables
+in the work folder, and the charts ``docs/experiments-*.png`` (extra ``report``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from common.remembering import RememberingEncoder, RememberingLLM, remembering  
 from xpert.evaluation.demo_users import DemoUser  # noqa: E402
 from xpert.evaluation.experiments import axes_against_models, n_prompts, prompt_domains, thresholds  # noqa: E402
 from xpert.evaluation.experiments.decomposing import Settings  # noqa: E402
-from xpert.evaluation.experiments.pool import embedded_users, probed_pool, with_words  # noqa: E402
+from xpert.evaluation.experiments.pool import base_answers, embedded_users, probed_pool, with_words  # noqa: E402
 from xpert.probing import choose_prompts  # noqa: E402
 from xpert.progress import say  # noqa: E402
 from xpert.prompts import shipped_prompts  # noqa: E402
@@ -86,6 +86,13 @@ def users(similarity: float, n_texts: int, seed: int) -> list[DemoUser]:
     ]
 
 
+def said_to(people: Sequence[DemoUser], file: Path, seed: int) -> dict[str, str]:
+    """The base's answers to the users' prompts, kept in a file."""
+    if not file.is_file():
+        write_text(file, json.dumps(base_answers(BASE, people, seed=seed)) + "\n")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
 def run(summarizer: RememberingEncoder | RememberingLLM, work: Path, seed: int) -> Results:
     """All five experiments with one summarizer."""
     cache, styles = work / "cache", adapter_names()
@@ -102,7 +109,8 @@ def run(summarizer: RememberingEncoder | RememberingLLM, work: Path, seed: int) 
     pool = with_words(pool, summarizer, source, seed=seed, cache=cache)
     if not set(own) & set(domains["general"].prompts):
         domains["the zoo's own"] = pool.of_models([styles.index(style) for style in four])
-    everybody = embedded_users(BASE, [u for kind in USERS for u in users(*kind, seed)], summarizer, seed=seed)
+    people = [user for kind in USERS for user in users(*kind, seed)]
+    everybody = embedded_users(people, said_to(people, work / f"base-{seed}.json", seed), summarizer)
     placed = {
         f"{100 * s:.0f}% of {n} texts in the style": everybody.part(slice(k * len(styles), (k + 1) * len(styles)))
         for k, (s, n) in enumerate(USERS)
@@ -132,37 +140,39 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Results] = {}
-    seconds: dict[str, float] = {}
     for name in options.summarizers:
         began = time.process_time()
         summarizer = remembering(name, options.work / f"users-{name.replace(':', '-')}.npz")
         try:
-            found[name] = run(summarizer, options.work, options.seed)
+            found = run(summarizer, options.work, options.seed)
         finally:
             summarizer.store.save()
             summarizer.close()
-        seconds[name] = round(time.process_time() - began, 1)
-        say(f"{name}: {seconds[name]} CPU seconds")
-    result: dict[str, Any] = {
-        "spec": {
-            "base": BASE,
-            "models": adapter_names(),
-            "users": [list(kind) for kind in USERS],
-            "users_a_style": 1,
-            "n_candidates": N_CANDIDATES,
-            "styled_texts_a_word": N_STYLED,
-            "seed": options.seed,
-        },
-        "results": {name: asdict(rows) for name, rows in found.items()},
-        "cpu_seconds_this_run": seconds,
-        "versions": {name: version(name) for name in ("numpy", "torch", "transformers")},
-        "machine": {"python": platform.python_version(), "processor": platform.machine(), "cores": os.cpu_count()},
-    }
-    write_text(HERE / "result.json", json.dumps(result, indent=1) + "\n")
-    write_text(HERE / "tables.md", "\n\n".join(f"## {name}\n\n{rows.tables()}" for name, rows in found.items()) + "\n")
-    prompts_chart({n: rows.figure_7 for n, rows in found.items()}, out=options.charts / "experiments-prompts.png")
-    axes_chart({n: rows.table_2 for n, rows in found.items()}, out=options.charts / "experiments-axes.png")
+        seconds = round(time.process_time() - began, 1)
+        say(f"{name}: {seconds} CPU seconds")
+        short = name.replace(":", "-")
+        result: dict[str, Any] = {
+            "spec": {
+                "base": BASE,
+                "summarizer": name,
+                "models": adapter_names(),
+                "users": [list(kind) for kind in USERS],
+                "users_a_style": 1,
+                "n_candidates": N_CANDIDATES,
+                "styled_texts_a_word": N_STYLED,
+                "seed": options.seed,
+            },
+            "rows": asdict(found),
+            "cpu_seconds_this_run": seconds,
+            "versions": {package: version(package) for package in ("numpy", "torch", "transformers")},
+            "machine": {"python": platform.python_version(), "processor": platform.machine(), "cores": os.cpu_count()},
+        }
+        file = HERE / "result.json"
+        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        write_text(file, json.dumps({**before, name: result}, indent=1) + "\n")
+        write_text(options.work / f"tables-{short}.md", found.tables() + "\n")
+        prompts_chart({name: found.figure_7}, out=options.charts / f"experiments-prompts-{short}.png")
+        axes_chart({name: found.table_2}, out=options.charts / f"experiments-axes-{short}.png")
     return 0
 
 

@@ -14,7 +14,7 @@ from xpert.catalog_pairs import PairRows
 from xpert.decompose import CoefficientRule, Decomposition, relative_residual
 from xpert.evaluation.experiments.pool import ProbedPool, UserRows
 from xpert.measured import MEASURED
-from xpert.space import AXES, AxesName, Metric, distances, kinds_of
+from xpert.space import AXES, AxesName, Metric, distances, kinds_of, restrict
 from xpert.types import Array
 
 __all__ = ["Settings", "WordAxes", "accuracies", "word_basis"]
@@ -121,12 +121,13 @@ def accuracies(
     of_users = basis.project(np.concatenate([hidden, users.measured * np.float32(models.scale)], axis=1))
     found: dict[AxesName, float] = {}
     for axes in AXES:
-        right = 0
+        found[axes] = 0.0
         if basis.where(kinds_of(axes)):
-            for style, place in zip(users.styles, of_users, strict=True):
-                far = distances(basis, of_models, place, metric=metric, axes=axes)
-                right += pool.models[int(far.argmin())] == style
-        found[axes] = right / len(users.styles)
+            subset, places = restrict(basis, np.vstack([of_models, of_users]), axes)
+            near, users_places = places[: len(of_models)], places[len(of_models) :]
+            apart = [distances(subset, near, place, metric=metric, axes=axes) for place in users_places]
+            right = [pool.models[int(far.argmin())] == style for style, far in zip(users.styles, apart, strict=True)]
+            found[axes] = sum(right) / len(right)
     return found
 
 

@@ -23,7 +23,7 @@ from xpert.registry import MODALITIES, SUBVECTORS
 from xpert.remember import CachedSummaries, remembered_source
 from xpert.types import AnswerPair, Array, Generation
 
-__all__ = ["ProbedPool", "UserRows", "cosine_distance", "embedded_users", "probed_pool", "with_words"]
+__all__ = ["ProbedPool", "UserRows", "base_answers", "cosine_distance", "embedded_users", "probed_pool", "with_words"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -182,8 +182,8 @@ def with_words(
         seed: Of what the source samples.
         cache: Folder that keeps sub-vectors; None: nowhere.
     """
-    source = source or SUBVECTORS.get(summarizer.defaults.subvectors)()
-    source = remembered_source(source, summarizer, open_cache(cache))
+    chosen: SubvectorSource = source or SUBVECTORS.get(summarizer.defaults.subvectors)()
+    remembered = remembered_source(chosen, summarizer, open_cache(cache))
     words = tuple(dict.fromkeys(word for own in pool.candidates for word in own))
     context = SubvectorContext(
         summarizer=summarizer,
@@ -192,11 +192,11 @@ def with_words(
         null=pool.null_mean,
         seed=seed,
     )
-    return replace(pool, words=words, vectors=np.asarray(source.vectors(words, context), np.float32))
+    return replace(pool, words=words, vectors=np.asarray(remembered.vectors(words, context), np.float32))
 
 
-def embedded_users(base: str, users: Sequence[DemoUser], summarizer: Summarizer, *, seed: int = 0) -> UserRows:
-    """Users beside the base's answers to the same prompts; every prompt is asked once, nothing is cached.
+def base_answers(base: str, users: Sequence[DemoUser], *, seed: int = 0) -> dict[str, str]:
+    """What the base answers to the users' prompts, each asked once; nothing is cached.
 
     Raises:
         xpert.errors.DataError: A text without a prompt, or no users.
@@ -208,7 +208,23 @@ def embedded_users(base: str, users: Sequence[DemoUser], summarizer: Summarizer,
     if len(prompts) < len(asked):
         raise DataError("users: expected a prompt beside every text, so that the base can answer it too")
     with MODALITIES.get("text")().open(base) as prober:
-        said = dict(zip(prompts, prober.answer(None, prompts, Generation(seed=seed)), strict=True))
+        return dict(zip(prompts, prober.answer(None, prompts, Generation(seed=seed)), strict=True))
+
+
+def embedded_users(users: Sequence[DemoUser], said: Mapping[str, str], summarizer: Summarizer) -> UserRows:
+    """Users' texts beside the base's answers to the same prompts; nothing is cached.
+
+    Args:
+        users: Whose texts.
+        said: Prompt to the base's answer (`base_answers`).
+        summarizer: Who reads the pairs.
+
+    Raises:
+        xpert.errors.DataError: A prompt without an answer.
+    """
+    asked = [str(example.prompt) for user in users for example in user.examples]
+    if missing := [prompt for prompt in asked if prompt not in said]:
+        raise DataError(f"users: expected the base's answer to every prompt, found none to {missing[0]!r}")
     pairs = [
         AnswerPair(prompt=str(e.prompt), base=said[str(e.prompt)], other=e.response) for u in users for e in u.examples
     ]
