@@ -117,16 +117,24 @@ def run(summarizer: RememberingEncoder | RememberingLLM, work: Path, seed: int) 
     }
     said = summarizer.defaults
     default = Settings(
-        name="summarizer's own", eps_orth=said.eps_orth, eps_dec=said.eps_dec, max_candidates=said.max_candidates
+        name="its own", eps_orth=said.eps_orth, eps_dec=said.eps_dec, max_candidates=said.max_candidates
     )
-    free = Settings(name="its own, all candidates", eps_orth=said.eps_orth, eps_dec=said.eps_dec)
+    free = Settings(name=f"its own, {N_CANDIDATES} candidates", eps_orth=said.eps_orth, eps_dec=said.eps_dec)
     paper = Settings(name="the paper's, (0.1, 0.2)", eps_orth=0.1, eps_dec=0.2)
     settings = [default, *([free] if said.max_candidates != N_CANDIDATES else []), paper]
     return Results(
         table_1=prompt_domains.prompt_domains(domains),
         table_2=axes_against_models.axes_against_models(pool, settings, seed=seed),
-        table_8={name: thresholds.orthogonality_threshold(pool, rows, free) for name, rows in placed.items()},
-        table_9={name: thresholds.decomposition_threshold(pool, rows, free) for name, rows in placed.items()},
+        table_8={
+            f"{name}; {start.name}": thresholds.orthogonality_threshold(pool, rows, start)
+            for start in settings[:-1]
+            for name, rows in placed.items()
+        },
+        table_9={
+            f"{name}; {start.name}": thresholds.decomposition_threshold(pool, rows, start)
+            for start in settings[:-1]
+            for name, rows in placed.items()
+        },
         figure_7=n_prompts.error_by_n_prompts(domains["general"], seed=seed),
     )
 
