@@ -116,9 +116,7 @@ def run(summarizer: RememberingEncoder | RememberingLLM, work: Path, seed: int) 
         for k, (s, n) in enumerate(USERS)
     }
     said = summarizer.defaults
-    default = Settings(
-        name="its own", eps_orth=said.eps_orth, eps_dec=said.eps_dec, max_candidates=said.max_candidates
-    )
+    default = Settings(name="its own", eps_orth=said.eps_orth, eps_dec=said.eps_dec, max_candidates=said.max_candidates)
     free = Settings(name=f"its own, {N_CANDIDATES} candidates", eps_orth=said.eps_orth, eps_dec=said.eps_dec)
     paper = Settings(name="the paper's, (0.1, 0.2)", eps_orth=0.1, eps_dec=0.2)
     settings = [default, *([free] if said.max_candidates != N_CANDIDATES else []), paper]

@@ -2,10 +2,10 @@
 
 The error is the cosine distance to the embedding from all prompts, as in the paper (1,000 there). Beside it stands what the scatter of
 single rows predicts: with ``S`` the covariance of the rows across the embedding ``e`` (its part along ``e`` turns nothing), the mean of
-``P`` of ``N`` rows drawn without replacement is ``tr(S) (1/P - 1/N)`` away in mean square, and a small angle's cosine distance is half its
-square:
+``P`` of ``N`` rows drawn without replacement lies ``tr(S) (1/P - 1/N)`` beside ``e`` in mean square, and who lies ``t ||e||`` beside it is
+turned by the angle whose tangent is ``t``:
 
-    predicted = tr(S) (1/P - 1/N) / (2 ||e||^2)
+    t^2 = tr(S) (1/P - 1/N) / ||e||^2        predicted = 1 - 1 / sqrt(1 + t^2)
 
 Without the term ``1/N`` it is the distance to the embedding from endless prompts, which no measurement has.
 
@@ -80,8 +80,8 @@ def error_by_n_prompts(
                 raw=float(np.mean([_error(rows, draws) for rows in pool.rows])),
                 centred=float(np.mean(by_model)),
                 centred_worst=float(np.max(by_model)),
-                predicted=float(scatter.mean() * (1 / number - 1 / n)),
-                predicted_endless=float(scatter.mean() / number),
+                predicted=_turned(scatter * (1 / number - 1 / n)),
+                predicted_endless=_turned(scatter / number),
             )
         )
     return found
@@ -111,11 +111,16 @@ def _error(rows: Array, draws: Sequence[np.ndarray]) -> float:
 
 
 def _scatter(rows: Array) -> float:
-    """``tr(S) / (2 ||e||^2)`` of rows ``(N, D)``, ``S`` across their mean ``e``."""
+    """``tr(S) / ||e||^2`` of rows ``(N, D)``, ``S`` across their mean ``e``."""
     mean = rows.mean(axis=0, dtype=np.float64)
     square = float(mean @ mean)
     if square == 0:
         return float("nan")
     away = rows - mean
     across = (away**2).sum() - ((away @ mean) ** 2).sum() / square
-    return float(across) / (len(rows) - 1) / (2 * square)
+    return float(across) / (len(rows) - 1) / square
+
+
+def _turned(squares: np.ndarray) -> float:
+    """Mean cosine distance of angles with these squared tangents."""
+    return float(np.mean(1 - 1 / np.sqrt(1 + squares)))

@@ -247,4 +247,4 @@ def cosine_distance(one: Array, other: Array) -> float:
     """
     a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return 1.0 - float(a @ b) / norms if norms > 0 else 1.0
+    return max(0.0, 1.0 - float(a @ b) / norms) if norms > 0 else 1.0

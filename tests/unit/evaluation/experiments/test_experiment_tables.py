@@ -100,7 +100,8 @@ def test_the_error_is_what_the_scatter_predicts_and_none_for_all_prompts() -> No
     rows = n_prompts.error_by_n_prompts(pool, n_draws=100)
     for row in rows[:-1]:
         assert row.centred == pytest.approx(row.predicted, rel=0.15)
-        assert row.predicted == pytest.approx(0.15**2 * (WIDTH - 1) / 2 * (1 / row.n_prompts - 1 / 200), rel=0.15)
+        square = 0.15**2 * (WIDTH - 1) * (1 / row.n_prompts - 1 / 200)
+        assert row.predicted == pytest.approx(1 - 1 / np.sqrt(1 + square), rel=0.15)
         assert row.raw < 0.3 * row.centred
         assert row.centred <= row.centred_worst
         assert row.predicted < row.predicted_endless
@@ -108,6 +109,12 @@ def test_the_error_is_what_the_scatter_predicts_and_none_for_all_prompts() -> No
     assert rows[-1].centred == pytest.approx(0, abs=1e-9)
     assert rows[-1].predicted == pytest.approx(0)
     assert len(n_prompts.to_table(rows).splitlines()) == len(rows) + 2
+
+
+def test_large_angles_are_predicted_too() -> None:
+    row = n_prompts.error_by_n_prompts(planted(np.eye(3, WIDTH), noise=1.0, n_prompts=400), numbers=[10])[0]
+    assert row.centred > 0.4
+    assert row.predicted == pytest.approx(row.centred, rel=0.15)
 
 
 def test_scatter_along_the_embedding_turns_nothing() -> None:
