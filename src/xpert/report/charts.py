@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from xpert.errors import MissingDependencyError
 
-__all__ = ["require_matplotlib", "starts_chart"]
+__all__ = ["require_matplotlib", "save_png", "starts_chart"]
 
 Curve = Sequence[tuple[int, float]]
 _INK, _BASE, _SELECTED = "#333333", "#8a8f98", "#1f6feb"
@@ -63,10 +63,11 @@ def starts_chart(
     axes.set_title("One user's model, from two starts")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    return _save(figure, Path(out))
+    return save_png(figure, Path(out))
 
 
-def _save(figure: Any, path: Path) -> Path:
+def save_png(figure: Any, path: Path) -> Path:
+    """Write a figure as a PNG that appears whole."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
     try:
         figure.savefig(temporary, format="png", metadata={"Software": None})

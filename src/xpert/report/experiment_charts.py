@@ -1,0 +1,111 @@
+"""Charts of the paper's experiments, drawn with matplotlib (extra ``report``).
+
+They take rows by what they have, since reports and evaluation do not know each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Protocol
+
+from xpert.report.charts import require_matplotlib, save_png
+
+__all__ = ["axes_chart", "prompts_chart"]
+
+_COLOURS = ("#1f6feb", "#d1603d", "#2e8b57", "#8a63d2", "#8a8f98", "#333333")
+
+
+class _HasName(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class PromptsPoint(Protocol):
+    """What a row of Figure 7 has (`xpert.evaluation.experiments.n_prompts.PromptsRow`)."""
+
+    @property
+    def n_prompts(self) -> int: ...
+
+    @property
+    def centred(self) -> float: ...
+
+    @property
+    def predicted(self) -> float: ...
+
+
+class AxesPoint(Protocol):
+    """What a row of Table 2 has (`xpert.evaluation.experiments.axes_against_models.AxesRow`)."""
+
+    @property
+    def settings(self) -> _HasName: ...
+
+    @property
+    def n_models(self) -> int: ...
+
+    @property
+    def n_subvectors(self) -> Sequence[int]: ...
+
+    @property
+    def n_examined(self) -> Sequence[int]: ...
+
+
+def prompts_chart(rows: Mapping[str, Sequence[PromptsPoint]], *, out: str | Path) -> Path:
+    """Figure 7: measured errors as points, predictions as lines, a colour a summarizer; both axes logarithmic.
+
+    Args:
+        rows: Summarizer to rows. One whose error is 0 (all prompts) is left out.
+        out: The PNG.
+
+    Raises:
+        xpert.errors.MissingDependencyError: The extra ``report`` is not installed.
+    """
+    figure, (axes,) = _figure(1)
+    for (name, points), colour in zip(rows.items(), _COLOURS, strict=False):
+        shown = [point for point in points if point.centred > 0 and point.predicted > 0]
+        numbers = [point.n_prompts for point in shown]
+        axes.plot(numbers, [p.centred for p in shown], "o", color=colour, label=f"{name}, measured")
+        axes.plot(numbers, [p.predicted for p in shown], color=colour, linewidth=1, label=f"{name}, predicted")
+    axes.set(xscale="log", yscale="log", xlabel="prompts", ylabel="cosine distance to the embedding from all")
+    axes.legend(frameon=False)
+    return save_png(figure, Path(out))
+
+
+def axes_chart(rows: Mapping[str, Sequence[AxesPoint]], *, out: str | Path) -> Path:
+    """Table 2: sub-vectors (left) and candidates examined (right) against models, a line a summarizer and setting.
+
+    Args:
+        rows: Summarizer to rows.
+        out: The PNG.
+
+    Raises:
+        xpert.errors.MissingDependencyError: The extra ``report`` is not installed.
+    """
+    figure, panels = _figure(2)
+    lines = [
+        (f"{name}, {setting}", [row for row in points if row.settings.name == setting])
+        for name, points in rows.items()
+        for setting in dict.fromkeys(row.settings.name for row in points)
+    ]
+    for (label, points), colour in zip(lines, _COLOURS, strict=False):
+        models = [row.n_models for row in points]
+        panels[0].plot(models, [fmean(row.n_subvectors) for row in points], "o-", color=colour, label=label)
+        panels[1].plot(models, [fmean(row.n_examined) for row in points], "o-", color=colour)
+    for panel, what in zip(panels, ("sub-vectors", "candidates examined"), strict=True):
+        panel.set(xlabel="models", ylabel=what, ylim=(0, None))
+    panels[0].legend(frameon=False, fontsize=8)
+    return save_png(figure, Path(out))
+
+
+def _figure(n_panels: int) -> tuple[Any, list[Any]]:
+    require_matplotlib("a chart")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4 if n_panels == 1 else 9.6, 4.0), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels: list[Any] = list(figure.subplots(1, n_panels, squeeze=False)[0])
+    for panel in panels:
+        panel.spines[["top", "right"]].set_visible(False)
+    return figure, panels
