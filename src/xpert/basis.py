@@ -114,10 +114,6 @@ class SubvectorBasis:
         """``|| e - sum_i z_i v_i || / || e ||`` of a centred embedding ``(D,)``: Eq. 3's left side over ``|| e ||``."""
         return relative_residual(self.vectors, self._checked(embedding), self.coefficients)
 
-    def contributions(self, coordinates: ArrayLike) -> Array:
-        """``(..., K)`` signed lengths ``z_i || v_i ||`` that each axis adds to the embedding."""
-        return np.asarray(coordinates, np.float32) * np.linalg.norm(self.vectors, axis=1)
-
     def ranked(self, coordinates: Array) -> tuple[tuple[str, float], ...]:
         """``(word, coefficient)`` over all axes for people to read: the words, then the measured, then the unnamed ones.
 

@@ -13,6 +13,8 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from safetensors.numpy import load, save
 
 from xpert import __version__
 from xpert.errors import SettingsError
+from xpert.progress import say
 from xpert.tensors.files import sha256_bytes, write_bytes
 from xpert.types import Array
 
@@ -52,13 +55,27 @@ def open_cache(cache: str | Path | None) -> Cache | None:
 
 
 def key_of(kind: str, **parts: object) -> str:
-    """SHA-256 over the parts (JSON values), the kind of entry, and the versions of the cache and of xpert.
+    """SHA-256 over the parts (JSON values), the kind of entry, and the versions of the cache, of xpert and of what computes.
 
     >>> key_of("answers", prompts=["a"]) == key_of("answers", prompts=["a"]) != key_of("answers", prompts=["b"])
     True
     """
-    said = json.dumps([VERSION, __version__, kind, parts], sort_keys=True, ensure_ascii=False, allow_nan=False)
+    said = json.dumps(
+        [VERSION, __version__, _versions(), kind, parts], sort_keys=True, ensure_ascii=False, allow_nan=False
+    )
     return sha256_bytes(said.encode("utf-8", errors="surrogatepass"))
+
+
+@cache
+def _versions() -> list[str]:
+    """Versions of what computes: another one may give other bits."""
+    found: list[str] = []
+    for package in ("torch", "transformers"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 class Cache:
@@ -75,6 +92,7 @@ class Cache:
         self.folder = Path(folder).expanduser()
         if self.folder.exists() and not self.folder.is_dir():
             raise SettingsError(f"cache {str(folder)!r}: expected a folder, found a file: choose another")
+        self._writable = True
 
     def get_json(self, kind: str, key: str) -> Any | None:
         """The value stored under a key, or None."""
@@ -137,13 +155,20 @@ class Cache:
     def _read(self, kind: str, key: str) -> bytes | None:
         try:
             return self._path(kind, key).read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return None
 
     def _write(self, kind: str, key: str, data: bytes) -> None:
+        if not self._writable:
+            return
         path = self._path(kind, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, data)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, data)
+        except OSError as error:  # nothing in it is needed: a full disk or a read-only home stops no run
+            self._writable = False
+            say(f"the cache {self.folder} cannot be written ({error.strerror}): going on without it")
+            return
         _log.debug("stored %s %s", kind, key)
 
     def _broken(self, kind: str, key: str) -> None:

@@ -55,7 +55,7 @@ class Catalog:
         base_answers: The base's answers to the probe prompts, for devices whose data has no prompts.
         embeddings: ``(M, D)`` centred embeddings; None on a device, which does without.
         pairs: ``(M, P, D)`` centred rows of the probe pairs, on disk, the measured block unscaled: what a catalog grows by
-            (`Explainer.extend`). None on a device, and in catalogs of xpert 0.1.
+            (`Explainer.extend`). None on a device, and in catalogs of older versions.
     """
 
     basis: SubvectorBasis

@@ -31,7 +31,7 @@ class PairRows:
 
     Attributes:
         shape: ``(M, P, D)``.
-        made_by: What made them: the fingerprints of ``base`` and ``summarizer``, as far as these had one.
+        made_by: What made them: the fingerprints of ``base``, ``summarizer`` and ``subvectors``, as far as these had one.
     """
 
     def __init__(

@@ -19,7 +19,16 @@ from xpert.catalog_pairs import PairRows
 from xpert.decompose import CandidateOrder, CoefficientRule
 from xpert.embedding import embed_pairs, open_summarizer
 from xpert.errors import SettingsError
-from xpert.growing import check_base, check_options, check_summarizer, grown_names, options_of, rows_of, weight_of
+from xpert.growing import (
+    check_base,
+    check_options,
+    check_source,
+    check_summarizer,
+    grown_names,
+    options_of,
+    rows_of,
+    weight_of,
+)
 from xpert.measured import MEASURED
 from xpert.probing import (
     Probes,
@@ -146,7 +155,7 @@ class Explainer:
     def explain(self, models: Mapping[str, str]) -> Catalog:
         """Probe, summarize, embed, decompose: a catalog of the models, in their order.
 
-        One model's answers and rows are in memory at a time. With a cache, what was finished before an interruption is not
+        The answers of one group of models, and one model's rows, are in memory at a time. With a cache, what was finished before an interruption is not
         computed again.
 
         Args:
@@ -255,7 +264,10 @@ class Explainer:
             said = fingerprint_of(summarizer)
             if catalog is not None:
                 check_summarizer(catalog, summarizer.name, summarizer.instruction, summarizer.width, said)
-            yield self._choices(summarizer, None if catalog is None else catalog.provenance)
+            choices = self._choices(summarizer, None if catalog is None else catalog.provenance)
+            if catalog is not None:
+                check_source(catalog, fingerprint_of(choices.source))
+            yield choices
 
     def _choices(self, summarizer: Summarizer, made: Provenance | None) -> _Choices:
         own, source, cache = summarizer.defaults, self.subvectors, open_cache(self.cache)
@@ -292,7 +304,11 @@ class Explainer:
         )
 
     def _rows(self, n_models: int, n_pairs: int, base_says: str | None, choices: _Choices) -> PairRows:
-        says = {"base": base_says, "summarizer": fingerprint_of(choices.summarizer)}
+        says = {
+            "base": base_says,
+            "summarizer": fingerprint_of(choices.summarizer),
+            "subvectors": fingerprint_of(choices.source),
+        }
         width = choices.summarizer.width + len(choices.measured)
         return PairRows.empty((n_models, n_pairs, width), {what: said for what, said in says.items() if said})
 

@@ -19,7 +19,16 @@ from xpert.protocols import Prober
 from xpert.references import parse_reference
 from xpert.types import Generation
 
-__all__ = ["check_base", "check_options", "check_summarizer", "grown_names", "options_of", "rows_of", "weight_of"]
+__all__ = [
+    "check_base",
+    "check_options",
+    "check_source",
+    "check_summarizer",
+    "grown_names",
+    "options_of",
+    "rows_of",
+    "weight_of",
+]
 
 _ADVICE = "Explainer.for_catalog(catalog) has the catalog's own options"
 
@@ -33,7 +42,7 @@ def rows_of(catalog: Catalog) -> PairRows:
     if catalog.pairs is None:
         raise CatalogError(
             f"the catalog has no {PAIRS}, which it grows by: expected the server's own folder (the Hub and devices hold none), "
-            "written by xpert 0.2 or newer: explain all models again"
+            "as newer versions of xpert write it: explain all models again"
         )
     return catalog.pairs
 
@@ -146,6 +155,20 @@ def check_summarizer(catalog: Catalog, name: str, instruction: str, width: int, 
         raise SummarizerError(
             f"summarizer {name!r} is not the one that made the catalog ({made.summarizer!r}): its weights, instruction or "
             "number type are others; give the same, or explain all models again"
+        )
+
+
+def check_source(catalog: Catalog, fingerprint: str | None) -> None:
+    """The sub-vector source must have the settings of the one that made the catalog, as far as both say them.
+
+    Raises:
+        xpert.errors.SettingsError: It has others.
+    """
+    made = rows_of(catalog).made_by.get("subvectors")
+    if made is not None and fingerprint is not None and made != fingerprint:
+        raise SettingsError(
+            f"subvectors: the catalog's words were made with other settings of {catalog.provenance.subvectors!r}: pass the "
+            "same object, or explain all models again"
         )
 
 

@@ -172,7 +172,7 @@ def model_answers(
 ) -> Iterator[tuple[str, Answers]]:
     """Every model's name and answers, as soon as they are there: those that the cache knows first, then the others.
 
-    What is computed is stored before it is handed on. No more than one model's answers are held at a time.
+    What is computed is stored as soon as it is there. The answers of one group of models are held at a time.
 
     Args:
         prober: The open base.
@@ -205,8 +205,12 @@ def _each(
         else:
             new[reference] = key
     if isinstance(prober, GroupProber) and new:
-        for reference, texts in prober.answer_many(list(new), task.prompts, task.generation):
-            yield reference, _kept(cache, new[reference], Answers(texts=tuple(texts)))
+
+        def keep(reference: str, texts: list[str]) -> None:
+            _kept(cache, new[reference], Answers(texts=tuple(texts)))
+
+        for reference, texts in prober.answer_many(list(new), task.prompts, task.generation, on_finished=keep):
+            yield reference, Answers(texts=tuple(texts))
         return
     for reference, key in new.items():
         yield reference, _kept(cache, key, answered(prober, replace(task, reference=reference)))

@@ -6,7 +6,7 @@ plugins (entry points) are found by name through `xpert.registry`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +66,18 @@ class GroupProber(Prober, Protocol):
     """A prober that lets several models answer in one batch, which fills its batches."""
 
     def answer_many(
-        self, references: Sequence[str], prompts: Sequence[str], generation: Generation
+        self,
+        references: Sequence[str],
+        prompts: Sequence[str],
+        generation: Generation,
+        *,
+        on_finished: Callable[[str, list[str]], None] | None = None,
     ) -> Iterator[tuple[str, list[str]]]:
-        """Each reference with what `answer` gives for it, as soon as it is finished, in any order."""
+        """Each reference with what `answer` gives for it, in any order.
+
+        ``on_finished`` is called with a reference and its answers as soon as they are there, which may be before their turn to
+        be yielded: a whole group's, when the group is done.
+        """
         ...
 
 

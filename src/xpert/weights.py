@@ -77,8 +77,16 @@ def digest(folder: str | Path, files: Iterable[Path]) -> str:
 def model_digest(folder: str | Path) -> str:
     """SHA-256 over everything in a model's folder that its results depend on: weights, configs, tokenizer, chat template."""
     folder = Path(folder)
-    settings = {file for kind in _SETTINGS for file in folder.rglob(kind) if file.is_file()}
+    parts = [folder, *_modules(folder)]
+    settings = {file for kind in _SETTINGS for part in parts for file in part.glob(kind) if file.is_file()}
     return digest(folder, sorted(settings | set(weight_files(folder))))
+
+
+def _modules(folder: Path) -> list[Path]:
+    """The sub-folders that belong to a model (a sentence encoder lists its own); others may hold anything, such as checkpoints."""
+    file = folder / "modules.json"
+    listed: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    return [folder / str(entry["path"]) for entry in listed if entry.get("path")]
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor] | Iterable[tuple[str, torch.Tensor]], where: str) -> None:

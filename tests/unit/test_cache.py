@@ -112,3 +112,12 @@ def test_a_file_is_no_cache(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     with pytest.raises(SettingsError, match="expected a folder, found a file"):
         open_cache(tmp_path / "f")
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "answers").write_text("a file where a folder should be")
+    cache = Cache(tmp_path)
+    for key in ("k1", "k2"):
+        cache.put_json("answers", key, ["text"])
+        assert cache.get_json("answers", key) is None
+    assert capsys.readouterr().err.count("cannot be written") == 1

@@ -25,6 +25,8 @@ def test_a_model_is_its_weights_config_and_tokenizer(tiny_base: Path, tmp_path: 
     assert model_digest(tiny_base) != model_digest(changed(tiny_base, tmp_path / "c", file))
     copy = shutil.copytree(tiny_base, tmp_path / "copy")
     (copy / "README.md").write_text("about")
+    (copy / "checkpoint-5").mkdir()
+    (copy / "checkpoint-5" / "config.json").write_text("{}")
     assert model_digest(tiny_base) == model_digest(copy)
 
 

@@ -263,3 +263,14 @@ def _without_makers(pairs: PairRows) -> PairRows:
 def test_an_unknown_option_of_for_catalog(catalog: Catalog) -> None:
     with pytest.raises(SettingsError, match="no option 'colour'"):
         Explainer.for_catalog(catalog, colour="red")
+
+
+def test_another_setting_of_the_sub_vectors_is_refused() -> None:
+    class Said(Source):
+        def __init__(self, fingerprint: str) -> None:
+            self.fingerprint = fingerprint
+
+    catalog = explainer(subvectors=Said("24 prompts")).explain(models("friendly", "formal"))
+    with pytest.raises(SettingsError, match="other settings of 'planted'"):
+        explainer(subvectors=Said("2 prompts")).extend(catalog, models("poetic"))
+    assert "poetic" in explainer(subvectors=Said("24 prompts")).extend(catalog, models("poetic"))

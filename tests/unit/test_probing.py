@@ -50,15 +50,17 @@ class Grouping(CountingProber):
     """Answers all at once, the last first."""
 
     def answer_many(
-        self, references: Sequence[str], prompts: Sequence[str], generation: Generation
+        self, references: Sequence[str], prompts: Sequence[str], generation: Generation, *, on_finished: Any = None
     ) -> Iterator[tuple[str, list[str]]]:
-        for reference in reversed(references):
-            yield reference, self.answer(reference, prompts, generation)
+        done = [(reference, self.answer(reference, prompts, generation)) for reference in reversed(references)]
+        for reference, answers in done:
+            on_finished(reference, answers)
+        yield from done
 
 
 class Forgetful(CountingProber):
     def answer_many(
-        self, references: Sequence[str], prompts: Sequence[str], generation: Generation
+        self, references: Sequence[str], prompts: Sequence[str], generation: Generation, *, on_finished: Any = None
     ) -> Iterator[tuple[str, list[str]]]:
         yield references[0], self.answer(references[0], prompts, generation)
 
@@ -131,3 +133,9 @@ def test_a_task_can_be_carried_to_another_process(tiny_base: Path, tiny_adapters
     done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(task), capture_output=True, check=True)
     assert pickle.loads(done.stdout) == probe(task)
     assert probe(task) != probe(replace(task, reference=None))
+
+
+def test_a_groups_answers_are_kept_before_the_first_is_handed_on(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    next(model_answers(Grouping(), TASK, MODELS, cache))
+    assert cache.size()["answers"][0] == 2, "all but the silent one"

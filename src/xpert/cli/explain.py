@@ -60,7 +60,9 @@ CountOption: TypeAlias = Annotated[
 ]
 SubvectorsOption: TypeAlias = Annotated[
     str | None,
-    typer.Option("--subvectors", metavar="KIND", help="How words become sub-vectors: contrastive, prompt-tuned or described."),
+    typer.Option(
+        "--subvectors", metavar="KIND", help="How words become sub-vectors: contrastive, prompt-tuned or described."
+    ),
 ]
 OrthOption: TypeAlias = Annotated[
     float | None, typer.Option("--eps-orth", help="The largest |cosine| between two word axes.")

@@ -86,5 +86,13 @@ def _written(writer: Writer, words: Sequence[str], prompts: Sequence[str], seed:
 
 def _digest(context: SubvectorContext, prompts: Sequence[str], answers: Sequence[str]) -> str:
     """What a sub-vector depends on beside its word."""
-    said = [context.summarizer.name, context.summarizer.instruction, context.seed, list(prompts), list(answers)]
+    weights = getattr(context.summarizer, "fingerprint", None)
+    said = [
+        context.summarizer.name,
+        weights,
+        context.summarizer.instruction,
+        context.seed,
+        list(prompts),
+        list(answers),
+    ]
     return hashlib.sha256(json.dumps(said).encode() + context.null.tobytes()).hexdigest()

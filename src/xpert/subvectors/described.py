@@ -77,7 +77,7 @@ class DescribedSubvectors:
                 "choose other sub-vectors, such as contrastive, or an encoder: summarizer"
             )
         texts = self._texts(context.base_answers)
-        key = (encoder.name, encoder.instruction, texts)
+        key = (encoder.name, getattr(encoder, "fingerprint", None), encoder.instruction, texts)
         if key not in self._mean:
             listed = self._words(context)
             raw = self._raw(listed, texts, encoder)

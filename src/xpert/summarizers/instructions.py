@@ -79,6 +79,11 @@ class Instruction:
                 _check_template(f"{where}: {part}", getattr(self, part), needed, _ALLOWED[part])
         if bool(self.words) != bool(self.carriers) or len(set(self.words)) == 1:
             raise SettingsError(f"{where}: expected words (two or more) and carriers, or neither")
+        for part in _LISTS:
+            if not all(item.strip() for item in getattr(self, part)):
+                raise SettingsError(f"{where}: {part}: expected texts that are not empty")
+        for part in ("eps_orth", "eps_dec"):
+            object.__setattr__(self, part, float(getattr(self, part)))
         for carrier in self.carriers:
             _check_template(f"{where}: carriers", carrier, _NEEDED["meaning"], _NEEDED["meaning"])
         for part in ("max_answer_tokens", "max_new_tokens", "max_candidates"):
@@ -126,7 +131,8 @@ class Instruction:
         for key, value in given.items():
             if key not in types:
                 raise SettingsError(f"{where}: unknown key {key!r}: expected some of {', '.join(types)}")
-            if type(value) is not types[key]:
+            kinds = (int, float) if types[key] is float else (types[key],)
+            if type(value) not in kinds:
                 raise SettingsError(f"{where}: {key}: expected {types[key].__name__}, got {type(value).__name__}")
             if key in _LISTS and not all(isinstance(item, str) and item.strip() for item in value):
                 raise SettingsError(f"{where}: {key}: expected a list of texts that are not empty")

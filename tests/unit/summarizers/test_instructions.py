@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,11 @@ def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: object, messag
 
 def test_braces_in_answers_are_left_alone() -> None:
     assert "{x}" in LANGUAGE_STYLE.compare.format(a="{x}", b="y")
+
+
+def test_whole_numbers_and_empty_texts(tmp_path: Path) -> None:
+    made = replace(LANGUAGE_STYLE, eps_orth=1)
+    assert Instruction.from_json(made.to_json(), "here") == made
+    assert Instruction.from_json({**LANGUAGE_STYLE.to_json(), "eps_dec": 1}, "here").eps_dec == 1.0
+    with pytest.raises(SettingsError, match="stop_words: expected texts that are not empty"):
+        replace(LANGUAGE_STYLE, stop_words=("",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -72,11 +72,17 @@ class TextProber:
             )
 
     def answer_many(
-        self, references: Sequence[str], prompts: Sequence[str], generation: Generation
+        self,
+        references: Sequence[str],
+        prompts: Sequence[str],
+        generation: Generation,
+        *,
+        on_finished: Callable[[str, list[str]], None] | None = None,
     ) -> Iterator[tuple[str, list[str]]]:
-        """The answers of several models to the same prompts, each as `answer` gives them, as soon as they are there.
+        """The answers of several models to the same prompts, each as `answer` gives them.
 
-        Plain LoRA adapters come first: their rows share the batches over the one base. The others follow one by one.
+        Plain LoRA adapters come first: their rows share the batches over the one base, in groups. The others follow one by one.
+        ``on_finished`` is called for every model of a group when the group is done, before the first of them is yielded.
 
         Raises:
             xpert.errors.IncompatibleModelError: A model is not one of this base; found before any answers.
@@ -88,20 +94,24 @@ class TextProber:
             for reference, kind in zip(references, kinds, strict=True)
             if kind == "adapter" and is_plain_lora(resolve(reference))
         ]
-        left = list(references)
+        left, finished = list(references), on_finished or (lambda *_: None)
         groups = answers_of_groups(
             self._live(), self._tokenizer, [resolve(reference) for reference in together], prompts, generation
         )
         try:
             for texts in groups:
-                for found in texts:
-                    reference = together.pop(0)
+                done = list(zip(together, texts, strict=False))
+                del together[: len(done)]
+                for reference, found in done:
                     left.remove(reference)
-                    yield reference, found
+                    finished(reference, found)
+                yield from done
         except NotRowwiseError:
             pass  # layers of this base do not see whole rows: the adapters are asked one by one, too
         for reference in left:
-            yield reference, self.answer(reference, prompts, generation)
+            found = self.answer(reference, prompts, generation)
+            finished(reference, found)
+            yield reference, found
 
     def prompts(self, references: Sequence[str]) -> list[str] | None:
         """Prompts that come with the base, or that all recorded models among the references answered; else None."""
