@@ -10,18 +10,21 @@ N_ERRORS = 2.0
 """A value within so many standard errors of 0 is not told from it."""
 
 _MOST_DECIMALS = 6
+NOTHING = 1e-6
+"""Values below this are rounding: coefficients are of the order of 1."""
 
 
 def with_error(value: float, stderr: float | None, *, sign: str = "±") -> str:
     """A value and its standard error, both to the place of the error's first digit (of the second where the first is a 1).
 
-    An error of None or 0 (a single pair has none) leaves the value alone, with two decimals.
+    An error of None or 0 (a single pair has none) leaves the value alone, with two decimals; a value and error that are mere
+    rounding are 0.
 
     >>> with_error(1.3142, 0.0831), with_error(-0.2, 0.0149), with_error(431.0, 27.0), with_error(1.3142, None)
     ('+1.31 ± 0.08', '-0.200 ± 0.015', '+430 ± 30', '+1.31')
     """
-    if not stderr:
-        return f"{value:+.2f}"
+    if not stderr or (abs(value) < NOTHING and stderr < NOTHING):
+        return f"{value if abs(value) >= NOTHING else 0.0:+.2f}"
     if not (math.isfinite(value) and math.isfinite(stderr)):
         return f"{value:+.2f} {sign} {stderr:.2f}"
     place = math.floor(math.log10(stderr))
@@ -36,12 +39,12 @@ def with_error(value: float, stderr: float | None, *, sign: str = "±") -> str:
 
 
 def told_from_zero(value: float, stderr: float | None) -> bool:
-    """Whether a value is at least two standard errors away from 0; without an error it counts as told.
+    """Whether a value is at least two standard errors away from 0 and no mere rounding; without an error it counts as told.
 
-    >>> told_from_zero(1.3, 0.1), told_from_zero(0.1, 0.1), told_from_zero(0.1, None)
-    (True, False, True)
+    >>> told_from_zero(1.3, 0.1), told_from_zero(0.1, 0.1), told_from_zero(0.1, None), told_from_zero(4e-17, 1e-18)
+    (True, False, True, False)
     """
-    return not stderr or abs(value) >= N_ERRORS * stderr
+    return not stderr or abs(value) >= max(N_ERRORS * stderr, NOTHING)
 
 
 def percent(share: float) -> str:

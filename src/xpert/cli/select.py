@@ -103,11 +103,15 @@ def _view(selection: Selection, top: int) -> list[RenderableType]:
         (name, f"{distance:.3f}", *(() if shares is None else (percent(shares[i]),)))
         for i, (name, distance) in enumerate(selection.ranking[:top])
     ]
-    near = "within" if selection.matched else "not within"
     distance = selection.ranking[0][1]
+    told = f"distance {distance:.3f}, within the match threshold {selection.threshold:.3f}."
+    if not selection.matched:
+        told = (
+            f"distance {distance:.3f}. It is the nearest of these, but no match (threshold {selection.threshold:.3f}): "
+            "merge several models (xpert merge), or start from the base."
+        )
     return [
-        f"Best: {selection.best}{_sureness(selection)}, distance {distance:.3f}, "
-        f"{near} the match threshold {selection.threshold:.3f}.",
+        f"Best: {selection.best}{_sureness(selection)}, {told}",
         f"Your text in words: {top_words(selection.words, 6, selection.stderr)}.",
         table(["model", "#distance", *sure], rows),
     ]

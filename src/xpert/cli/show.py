@@ -17,6 +17,7 @@ from xpert.cli.output import (
     plus_minus,
     table,
 )
+from xpert.errors import SettingsError
 from xpert.figures import told_from_zero
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def show(
     ] = False,
 ) -> Outcome:
     """Show a catalog's models in words with numbers, or everything about one of them."""
+    if every and name is None:
+        raise SettingsError("--all: of which model? give its NAME after CATALOG")
     from xpert.catalog import Catalog
 
     opened = Catalog.from_pretrained(catalog)
