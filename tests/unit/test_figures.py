@@ -21,7 +21,9 @@ from xpert.figures import percent, told_from_zero, with_error
         (2.0, None, "+2.00"),
         (1.5, float("nan"), "+1.50 ± nan"),
         (float("inf"), 0.1, "+inf ± 0.10"),
-        (3e-8, 4e-9, "+3.0e-08 ± 4e-09"),
+        (3e-6, 4e-8, "+3.0e-06 ± 4e-08"),
+        (3e-8, 4e-9, "+0.00"),
+        (-3e-8, 4e-9, "+0.00"),
     ],
 )
 def test_value_and_error_end_at_the_same_place(value: float, stderr: float | None, shown: str) -> None:
