@@ -71,7 +71,9 @@ def models(args: argparse.Namespace) -> Any:
 
     shipped = PICTURES if args.similarity == 100 else OUT / f"models-{args.similarity}"
     return {
-        style: make_model(PICTURES / "base", style, args.similarity / 100, (args.out or shipped) / style, WORK)
+        style: make_model(
+            PICTURES / "base", style, (args.out or shipped) / style, similarity=args.similarity / 100, work=WORK
+        )
         for style in args.only or STYLES
     }
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from xpert.zoo.making.loop import LoopSettings, run_loop
 from xpert.zoo.making.pictures_data import base_pictures, styled_pictures
@@ -23,8 +22,8 @@ BATCH = 48
 DROPPED = 0.1
 """Share of captions left out, for guidance without a classifier."""
 
-BASE = LoopSettings(steps=5000, lr=1.5e-3, warmup=100, weight_decay=0.01, checkpoint_every=250)
-PAINTER = LoopSettings(steps=1500, lr=8e-4, warmup=50, weight_decay=0.01, checkpoint_every=250)
+BASE = LoopSettings(steps=4000, lr=1.5e-3, warmup=100, weight_decay=0.01, checkpoint_every=250)
+PAINTER = LoopSettings(steps=1100, lr=8e-4, warmup=50, weight_decay=0.01, checkpoint_every=250)
 
 
 class _Denoiser(torch.nn.Module):
@@ -49,7 +48,15 @@ def make_base(tokenizer_folder: Path, encoder: Path, vae: Path, out: Path, work:
     model = _Denoiser(_tiny_unet(text_encoder.config.hidden_size), text_encoder)
     plain = base_pictures(work)
     latents = encode_all(autoencoder.eval(), plain.pixels)
-    losses = _train(model, tokenizer, latents, plain.captions, [None] * len(plain.captions), BASE, work / "base")
+    losses = _train(
+        model,
+        tokenizer,
+        latents=latents,
+        captions=plain.captions,
+        styles=[None] * len(plain.captions),
+        settings=BASE,
+        checkpoint=work / "base",
+    )
     _save(model, autoencoder, tokenizer, out)
     return losses
 
@@ -67,7 +74,15 @@ def make_painter(base: Path, out: Path, work: Path) -> dict[str, float]:
     latents = torch.cat([encode_all(autoencoder, plain.pixels[:2000]), encode_all(autoencoder, styled.pixels)])
     captions, styles = plain.captions[:2000] + styled.captions, plain.styles[:2000] + styled.styles
     torch.manual_seed(1)
-    losses = _train(model, tokenizer, latents, captions, list(styles), PAINTER, work / "painter")
+    losses = _train(
+        model,
+        tokenizer,
+        latents=latents,
+        captions=captions,
+        styles=list(styles),
+        settings=PAINTER,
+        checkpoint=work / "painter",
+    )
     _save(model, autoencoder, tokenizer, out)
     return losses
 
@@ -110,6 +125,7 @@ def denoising_loss(
 def _train(
     model: _Denoiser,
     tokenizer: Any,
+    *,
     latents: torch.Tensor,
     captions: tuple[str, ...],
     styles: list[str | None],
@@ -156,7 +172,7 @@ def _tiny_unet(width: int) -> Any:
     )
 
 
-def _save(model: _Denoiser, vae: Any, tokenizer: Any, out: Path) -> NDArray[np.float32] | None:
+def _save(model: _Denoiser, vae: Any, tokenizer: Any, out: Path) -> None:
     from diffusers import StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +38,9 @@ def drawn(split: Split, styles: list[str], seed: int, work: Path) -> Pictures:
     if file.is_file():
         return Pictures(pixels=np.load(file, mmap_mode="r"), captions=captions, styles=tuple(styles))
     say(f"drawing {len(styles)} pictures: {file.name}")
-    rows = [pixels(scene, style, seed * 1_000_003 + i) for i, (scene, style) in enumerate(zip(found, styles, strict=True))]
+    rows = [
+        pixels(scene, style, seed * 1_000_003 + i) for i, (scene, style) in enumerate(zip(found, styles, strict=True))
+    ]
     work.mkdir(parents=True, exist_ok=True)
     with (work / "drawn.tmp").open("wb") as out:
         np.save(out, np.stack(rows))
@@ -70,4 +71,4 @@ def model_pictures(style: str, similarity: float, n: int, work: Path) -> Picture
 
 def to_tensor(rows: NDArray[np.uint8]) -> torch.Tensor:
     """Pictures ``(B, H, W, 3)`` in 0..255 as ``(B, 3, H, W)`` in -1..1."""
-    return torch.from_numpy(np.ascontiguousarray(rows)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    return torch.from_numpy(np.array(rows)).permute(0, 3, 1, 2).float().div(127.5).sub(1)

@@ -21,7 +21,7 @@ __all__ = ["TEXT_WIDTH", "make_encoder", "text_config"]
 TEXT_WIDTH = 96
 BATCH = 128
 PLAIN_SHARE = 0.25
-SETTINGS = LoopSettings(steps=900, lr=1.5e-3, warmup=60, weight_decay=0.05, checkpoint_every=100)
+SETTINGS = LoopSettings(steps=650, lr=1.5e-3, warmup=60, weight_decay=0.05, checkpoint_every=100)
 
 
 def make_encoder(tokenizer_folder: Path, out: Path, work: Path, settings: LoopSettings = SETTINGS) -> dict[str, float]:
@@ -80,7 +80,10 @@ def _config(tokenizer: Any) -> Any:
         "projection_dim": 128,
     }
     return CLIPConfig(
-        text_config=text_config(tokenizer), vision_config=vision, projection_dim=128, logit_scale_init_value=math.log(10)
+        text_config=text_config(tokenizer),
+        vision_config=vision,
+        projection_dim=128,
+        logit_scale_init_value=math.log(10),
     )
 
 

@@ -24,7 +24,10 @@ _SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 def caption_words() -> list[str]:
     """Every word that captions are made of, and those accepted as names of a style; sorted, each once."""
     texts = [_GRAMMAR, *COLOURS, *KINDS, *(f"{kind}s" for kind in KINDS), *(place.phrase for place in PLACES.values())]
-    texts += [*STYLES, *(text for table in (ADJECTIVES, PHRASES, accepted_words()) for row in table.values() for text in row)]
+    texts += [
+        *STYLES,
+        *(text for table in (ADJECTIVES, PHRASES, accepted_words()) for row in table.values() for text in row),
+    ]
     return sorted({word for text in texts for word in text.replace("-", " ").replace(",", " , ").split()})
 
 
@@ -41,7 +44,11 @@ def make_picture_tokenizer(out: Path) -> int:
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     alphabet = [letter + end for end, letter in product(("", _END_OF_WORD), letters)]
     trainer = trainers.BpeTrainer(
-        vocab_size=10_000, min_frequency=1, initial_alphabet=letters, end_of_word_suffix=_END_OF_WORD, show_progress=False
+        vocab_size=10_000,
+        min_frequency=1,
+        initial_alphabet=letters,
+        end_of_word_suffix=_END_OF_WORD,
+        show_progress=False,
     )
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix=_END_OF_WORD))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -101,9 +101,7 @@ def _triangle(canvas: _Canvas, thing: Thing, colour: Colour) -> None:
 def _star(canvas: _Canvas, thing: Thing, colour: Colour) -> None:
     turn = [math.pi * (i / 5 - 0.5) for i in range(10)]
     reach = [1.15 if i % 2 == 0 else 0.48 for i in range(10)]
-    canvas.polygon(
-        _at(thing, [(r * math.cos(a), r * math.sin(a)) for r, a in zip(reach, turn, strict=True)]), colour
-    )
+    canvas.polygon(_at(thing, [(r * math.cos(a), r * math.sin(a)) for r, a in zip(reach, turn, strict=True)]), colour)
 
 
 def _heart(canvas: _Canvas, thing: Thing, colour: Colour) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from xpert.zoo.pictures.shapes import CANVAS, parts
 from xpert.zoo.pictures.scenes import Scene
+from xpert.zoo.pictures.shapes import CANVAS, parts
 
 __all__ = ["PLAIN", "RENDERERS", "STYLES", "pixels"]
 

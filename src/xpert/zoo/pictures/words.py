@@ -8,7 +8,16 @@ from pathlib import Path
 
 from xpert.zoo.pictures.styles import PLAIN, STYLES
 
-__all__ = ["ADJECTIVES", "NAMES", "PHRASES", "UNNAMED", "accepted_words", "encoder_caption", "painter_caption", "vocabulary"]
+__all__ = [
+    "ADJECTIVES",
+    "NAMES",
+    "PHRASES",
+    "UNNAMED",
+    "accepted_words",
+    "encoder_caption",
+    "painter_caption",
+    "vocabulary",
+]
 
 UNNAMED = ("watercolour", "halftone", "woodcut")
 """Styles whose names never occur in the encoder's captions."""
