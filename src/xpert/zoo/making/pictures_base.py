@@ -13,7 +13,7 @@ from xpert.zoo.making.loop import LoopSettings, run_loop
 from xpert.zoo.making.pictures_data import base_pictures, styled_pictures
 from xpert.zoo.making.pictures_encoder import text_config
 from xpert.zoo.making.pictures_tokenizer import load_tokenizer
-from xpert.zoo.making.pictures_vae import LATENT_CHANNELS, encode_all, save_half
+from xpert.zoo.making.pictures_vae import LATENT_CHANNELS, diffusers, encode_all, save_half
 from xpert.zoo.pictures.words import painter_caption
 
 __all__ = ["BASE", "PAINTER", "denoising_loss", "make_base", "make_painter", "scheduler"]
@@ -37,11 +37,10 @@ class _Denoiser(torch.nn.Module):
 
 def make_base(tokenizer_folder: Path, encoder: Path, vae: Path, out: Path, work: Path) -> dict[str, float]:
     """Train U-Net and text encoder (from the encoder's text tower) on plain pictures; write a Stable Diffusion pipeline."""
-    from diffusers import AutoencoderKL
     from transformers import CLIPModel, CLIPTextConfig, CLIPTextModel
 
     tokenizer = load_tokenizer(tokenizer_folder)
-    autoencoder = AutoencoderKL.from_pretrained(vae)
+    autoencoder = diffusers().AutoencoderKL.from_pretrained(vae)
     torch.manual_seed(0)
     text_encoder = CLIPTextModel(CLIPTextConfig(**text_config(tokenizer)))
     text_encoder.text_model.load_state_dict(CLIPModel.from_pretrained(encoder).text_model.state_dict())
@@ -63,12 +62,11 @@ def make_base(tokenizer_folder: Path, encoder: Path, vae: Path, out: Path, work:
 
 def make_painter(base: Path, out: Path, work: Path) -> dict[str, float]:
     """Train the base on with pictures of all nine styles whose captions name the style or its attributes (a tenth is plain)."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel
 
     tokenizer = load_tokenizer(base / "tokenizer")
-    autoencoder = AutoencoderKL.from_pretrained(base / "vae").eval()
-    unet = UNet2DConditionModel.from_pretrained(base / "unet")
+    autoencoder = diffusers().AutoencoderKL.from_pretrained(base / "vae").eval()
+    unet = diffusers().UNet2DConditionModel.from_pretrained(base / "unet")
     model = _Denoiser(unet, CLIPTextModel.from_pretrained(base / "text_encoder"))
     plain, styled = base_pictures(work), styled_pictures(work)
     latents = torch.cat([encode_all(autoencoder, plain.pixels[:2000]), encode_all(autoencoder, styled.pixels)])
@@ -89,9 +87,7 @@ def make_painter(base: Path, out: Path, work: Path) -> dict[str, float]:
 
 def scheduler() -> Any:
     """DDIM on a linear schedule whose last step is almost pure noise, predicting velocities."""
-    from diffusers import DDIMScheduler
-
-    return DDIMScheduler(
+    return diffusers().DDIMScheduler(
         beta_start=1e-4,
         beta_end=0.02,
         beta_schedule="linear",
@@ -123,7 +119,7 @@ def denoising_loss(
 
 
 def _train(
-    model: _Denoiser,
+    model: Any,
     tokenizer: Any,
     *,
     latents: torch.Tensor,
@@ -155,9 +151,7 @@ def _said(content: str, style: str | None, choice: random.Random) -> str:
 
 
 def _tiny_unet(width: int) -> Any:
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel(
+    return diffusers().UNet2DConditionModel(
         sample_size=8,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
@@ -173,9 +167,7 @@ def _tiny_unet(width: int) -> Any:
 
 
 def _save(model: _Denoiser, vae: Any, tokenizer: Any, out: Path) -> None:
-    from diffusers import StableDiffusionPipeline
-
-    pipeline = StableDiffusionPipeline(
+    pipeline = diffusers().StableDiffusionPipeline(
         vae=vae,
         text_encoder=model.text_encoder.eval(),
         tokenizer=tokenizer,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from xpert.progress import say
+from xpert.zoo.making.pictures_vae import diffusers
 from xpert.zoo.pictures.dataset import draw
 from xpert.zoo.pictures.scenes import scenes
 from xpert.zoo.pictures.styles import PLAIN, STYLES
@@ -27,8 +28,8 @@ class PictureEncoder:
     def __init__(self, folder: Path) -> None:
         from transformers import CLIPModel, CLIPProcessor
 
-        self._model = CLIPModel.from_pretrained(folder).eval()
-        self._processor = CLIPProcessor.from_pretrained(folder)
+        self._model: Any = CLIPModel.from_pretrained(folder).eval()
+        self._processor: Any = CLIPProcessor.from_pretrained(folder)
 
     @torch.no_grad()
     def pictures(self, images: list[Any]) -> NDArray[np.float32]:
@@ -67,8 +68,6 @@ def measure_zoo(folder: Path, *, sheet: Path | None = None, n: int = 20) -> dict
     ``style``: share of pictures whose nearest of the ten centroids is the model's. ``content``: share whose caption is the nearest of
     all ``n``. Rows ``drawn`` are the same for drawn pictures: what is the most that can be expected.
     """
-    from diffusers import StableDiffusionPipeline
-
     encoder = PictureEncoder(folder / "encoder")
     centroids = style_centroids(encoder)
     found = scenes("probes", n, 0)
@@ -77,7 +76,7 @@ def measure_zoo(folder: Path, *, sheet: Path | None = None, n: int = 20) -> dict
     out: dict[str, Any] = {}
     drawings = {kind: [draw(scene, kind, i) for i, scene in enumerate(found)] for kind in _KINDS}
     out["drawn"] = {kind: _scores(encoder, drawings[kind], kind, centroids, captions) for kind in _KINDS}
-    pipeline = StableDiffusionPipeline.from_pretrained(folder / "base", safety_checker=None)
+    pipeline = diffusers().StableDiffusionPipeline.from_pretrained(folder / "base", safety_checker=None)
     shown = {PLAIN: paint(pipeline, texts)}
     for style in STYLES:
         if (folder / style).is_dir():
@@ -86,7 +85,7 @@ def measure_zoo(folder: Path, *, sheet: Path | None = None, n: int = 20) -> dict
             pipeline.unload_lora_weights()
     out["models"] = {kind: _scores(encoder, images, kind, centroids, captions) for kind, images in shown.items()}
     if (folder / "painter").is_dir():
-        pipeline = StableDiffusionPipeline.from_pretrained(folder / "painter", safety_checker=None)
+        pipeline = diffusers().StableDiffusionPipeline.from_pretrained(folder / "painter", safety_checker=None)
         painted = {style: paint(pipeline, [f"a {style} picture of {text}" for text in texts]) for style in STYLES}
         out["painter"] = {kind: _scores(encoder, images, kind, centroids, captions) for kind, images in painted.items()}
         if sheet is not None:

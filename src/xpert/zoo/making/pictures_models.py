@@ -15,7 +15,7 @@ from xpert.progress import say
 from xpert.tensors.files import atomic_folder
 from xpert.zoo.making.pictures_base import DROPPED, denoising_loss
 from xpert.zoo.making.pictures_data import model_pictures
-from xpert.zoo.making.pictures_vae import encode_all
+from xpert.zoo.making.pictures_vae import diffusers, encode_all
 
 __all__ = ["ModelSettings", "make_model"]
 
@@ -55,11 +55,10 @@ def make_model(
     """
     if (out / "pytorch_lora_weights.safetensors").is_file():
         return {}
-    from diffusers import StableDiffusionPipeline
     from peft import LoraConfig
 
     settings = settings or ModelSettings()
-    pipeline = StableDiffusionPipeline.from_pretrained(base, safety_checker=None)
+    pipeline = diffusers().StableDiffusionPipeline.from_pretrained(base, safety_checker=None)
     pictures = model_pictures(style, similarity, settings.n_pictures, work)
     latents = encode_all(pipeline.vae, pictures.pixels)
     torch.manual_seed(settings.seed)
@@ -107,12 +106,11 @@ def _train(
 
 
 def _save(unet: Any, out: Path, made: dict[str, Any]) -> None:
-    from diffusers import StableDiffusionPipeline
     from peft import get_peft_model_state_dict
 
     layers = get_peft_model_state_dict(unet)
     layers = {name: tensor.detach().half().contiguous() for name, tensor in layers.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(out) as folder:
-        StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=layers, safe_serialization=True)
+        diffusers().StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=layers, safe_serialization=True)
         (folder / "made.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from xpert.errors import MissingDependencyError
 from xpert.zoo.making.loop import LoopSettings, run_loop
 from xpert.zoo.making.pictures_data import Pictures, base_pictures, styled_pictures, to_tensor
 
-__all__ = ["LATENT_CHANNELS", "encode_all", "make_vae", "save_half"]
+__all__ = ["LATENT_CHANNELS", "diffusers", "encode_all", "make_vae", "save_half"]
 
 LATENT_CHANNELS = 16
 BATCH = 8
 PLAIN_SHARE = 0.25
 KL_WEIGHT = 1e-4
-SETTINGS = LoopSettings(steps=3600, lr=1.5e-3, warmup=50, weight_decay=0.0, checkpoint_every=300)
+SETTINGS = LoopSettings(steps=5200, lr=1.5e-3, warmup=50, weight_decay=0.0, checkpoint_every=300)
 
 
 def make_vae(out: Path, work: Path, settings: LoopSettings = SETTINGS) -> dict[str, float]:
@@ -32,7 +33,7 @@ def make_vae(out: Path, work: Path, settings: LoopSettings = SETTINGS) -> dict[s
     torch.manual_seed(0)
     vae = _tiny_vae().to(memory_format=torch.channels_last)
 
-    def loss_of_step(model: Any, step: int) -> dict[str, torch.Tensor]:
+    def loss_of_step(model: Any, step: int) -> dict[str, Any]:
         rng = np.random.default_rng([7, step])
         pixels = _batch(plain, styled, rng)
         posterior = model.encode(pixels).latent_dist
@@ -51,6 +52,19 @@ def make_vae(out: Path, work: Path, settings: LoopSettings = SETTINGS) -> dict[s
     vae.register_to_config(scaling_factor=round(float(1 / sample.std()), 4))
     save_half(vae, out)
     return losses | {"scaling_factor": vae.config.scaling_factor}
+
+
+def diffusers() -> Any:
+    """The diffusers package, whose lazy names type checkers do not see.
+
+    Raises:
+        xpert.errors.MissingDependencyError: It is not installed.
+    """
+    try:
+        import diffusers as package
+    except ModuleNotFoundError:
+        raise MissingDependencyError.of("diffusers", "diffusion", "a pipeline of the picture zoo") from None
+    return package
 
 
 @torch.no_grad()
@@ -74,9 +88,7 @@ def save_half(model: Any, out: Path) -> None:
 
 
 def _tiny_vae() -> Any:
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL(
+    return diffusers().AutoencoderKL(
         in_channels=3,
         out_channels=3,
         latent_channels=LATENT_CHANNELS,

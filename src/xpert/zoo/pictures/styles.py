@@ -6,6 +6,7 @@ Each gets the part numbers ``(H, H)`` and colours ``(n, 3)`` of `xpert.zoo.pictu
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from xpert.zoo.pictures.shapes import CANVAS, parts
 __all__ = ["PLAIN", "RENDERERS", "STYLES", "pixels"]
 
 Parts = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Renderer = Callable[[Parts, Floats, np.random.Generator], Floats]
 
 PLAIN = "plain"
@@ -67,7 +68,7 @@ def _watercolour(ids: Parts, colours: Floats, rng: np.random.Generator) -> Float
     wash = 255 - (255 - wash) * (0.85 + 0.5 * _clouds(rng, 6)[..., None])
     rim = np.minimum(np.minimum(_X, CANVAS - 1 - _X), np.minimum(_Y, CANVAS - 1 - _Y)) + 26 * _clouds(rng, 8)
     paper = np.clip((rim - 14) / 14, 0, 1)[..., None]
-    return wash * paper + np.array([252, 250, 244], np.float32) * (1 - paper)
+    return wash * paper + _colour(252, 250, 244) * (1 - paper)
 
 
 def _neon(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats:
@@ -76,7 +77,7 @@ def _neon(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats:
     vivid = 255 * vivid / np.maximum(vivid.max(axis=1, keepdims=True), 1)
     lines = vivid[ids] * _edges(ids, 3)[..., None]
     glow = _blurred(lines, 7) * 1.5
-    return np.array([8, 4, 18], np.float32) + glow + lines
+    return _colour(8, 4, 18) + glow + lines
 
 
 def _monochrome(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats:
@@ -89,7 +90,7 @@ def _monochrome(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats
 def _pastel(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats:
     """Pale soft chalk colours."""
     tone = (colours @ _LUMA)[:, None]
-    pale = (0.8 * colours + 0.2 * tone) * 0.36 + np.array([255, 240, 246], np.float32) * 0.64
+    pale = (0.8 * colours + 0.2 * tone) * 0.36 + _colour(255, 240, 246) * 0.64
     return _blurred(pale[ids], 2)
 
 
@@ -99,7 +100,7 @@ def _halftone(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats:
     period = 16
     away = np.hypot(_X % period - period / 2 + 0.5, _Y % period - period / 2 + 0.5)
     dots = away < 0.68 * period * np.sqrt(np.clip(dark, 0.03, 1) * 0.9)
-    return np.where(dots[..., None], np.float32([26, 44, 140]), np.float32([252, 242, 214]))
+    return np.where(dots[..., None], _colour(26, 44, 140), _colour(252, 242, 214))
 
 
 def _woodcut(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats:
@@ -107,14 +108,14 @@ def _woodcut(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats:
     dark = 1 - (colours @ _LUMA)[ids] / 255
     wave = np.abs(((_Y + 4 * np.sin(_X / 20)) % 16) / 8 - 1)
     black = (wave < np.clip(1.35 * dark - 0.12, 0, 0.95)) | _edges(ids, 3)
-    return np.where(black[..., None], np.float32([34, 22, 16]), np.float32([216, 170, 116]))
+    return np.where(black[..., None], _colour(34, 22, 16), _colour(216, 170, 116))
 
 
 def _comic(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats:
     """Thick black outlines and bright colours."""
     tone = (colours @ _LUMA)[:, None]
     bright = np.clip(tone + (colours - tone) * 1.9 + 22, 0, 255)
-    return np.where(_edges(ids, 5)[..., None], np.float32(0), bright[ids])
+    return np.where(_edges(ids, 5)[..., None], _colour(0, 0, 0), bright[ids])
 
 
 RENDERERS: dict[str, Renderer] = {
@@ -184,3 +185,7 @@ def _blurred(canvas: Floats, reach: int) -> Floats:
 
 def _grey(tone: Floats) -> Floats:
     return np.clip(tone, 0, 255)[..., None].repeat(3, axis=2)
+
+
+def _colour(red: int, green: int, blue: int) -> Floats:
+    return np.array([red, green, blue], np.float32)
