@@ -19,9 +19,9 @@ from xpert.zoo.pictures.words import encoder_caption
 __all__ = ["TEXT_WIDTH", "make_encoder", "text_config"]
 
 TEXT_WIDTH = 96
-BATCH = 128
+BATCH = 64
 PLAIN_SHARE = 0.25
-SETTINGS = LoopSettings(steps=650, lr=1.5e-3, warmup=60, weight_decay=0.05, checkpoint_every=100)
+SETTINGS = LoopSettings(steps=850, lr=1.2e-3, warmup=60, weight_decay=0.05, checkpoint_every=100)
 
 
 def make_encoder(tokenizer_folder: Path, out: Path, work: Path, settings: LoopSettings = SETTINGS) -> dict[str, float]:

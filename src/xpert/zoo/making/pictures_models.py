@@ -27,7 +27,7 @@ class ModelSettings:
     """How an adapter is trained: pictures, optimizer steps, rows a step, peak learning rate (then linear to zero), rank, modules."""
 
     n_pictures: int = 400
-    steps: int = 300
+    steps: int = 200
     batch: int = 32
     lr: float = 3e-3
     rank: int = 4

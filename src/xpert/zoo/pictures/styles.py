@@ -55,11 +55,12 @@ def _sketch(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _pixel(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats:
-    """Coarse square blocks in few colours."""
+    """Coarse square blocks in few colours, a dark grid between them."""
     step = CANVAS // 16
     blocks = colours[ids].reshape(16, step, 16, step, 3).mean(axis=(1, 3))
     blocks = np.round(blocks / 51) * 51
-    return blocks.repeat(step, 0).repeat(step, 1).astype(np.float32)
+    grid = (_X % step >= step - 4) | (_Y % step >= step - 4)
+    return blocks.repeat(step, 0).repeat(step, 1) * np.where(grid, 0.55, 1.0)[..., None]
 
 
 def _watercolour(ids: Parts, colours: Floats, rng: np.random.Generator) -> Floats:
