@@ -28,7 +28,7 @@ def names() -> list[str]:
 
 def picture_names() -> list[str]:
     """Names of the shipped image models: ``pictures-base``, ``pictures-painter``, ``pictures-encoder``, then the adapters."""
-    whole = [name for name in ("base", "painter", "encoder") if (PICTURES / name).is_dir()]
+    whole = [name for name in ("base", "painter", "encoder") if (WEIGHTS / "pictures" / name).is_dir()]
     return [_PREFIX + name for name in whole] + picture_adapter_names()
 
 
@@ -36,7 +36,11 @@ def picture_adapter_names() -> list[str]:
     """Names of the shipped personalized image models, ``pictures-<style>`` each."""
     from xpert.zoo.pictures.styles import STYLES
 
-    return [_PREFIX + style for style in STYLES if (PICTURES / style / "pytorch_lora_weights.safetensors").is_file()]
+    return [
+        _PREFIX + style
+        for style in STYLES
+        if (WEIGHTS / "pictures" / style / "pytorch_lora_weights.safetensors").is_file()
+    ]
 
 
 def adapter_names() -> list[str]:
@@ -52,7 +56,7 @@ def path(name: str) -> Path:
     Raises:
         xpert.errors.ReferenceNotFoundError: There is no model of that name.
     """
-    folder = PICTURES / name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else WEIGHTS / name
+    folder = WEIGHTS / "pictures" / name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else WEIGHTS / name
     if name not in names():
         raise ReferenceNotFoundError(
             f"unknown zoo model {name!r}{did_you_mean(name, names())}: expected one of {', '.join(names())} (see `xpert zoo`)"

@@ -22,8 +22,8 @@ BATCH = 48
 DROPPED = 0.1
 """Share of captions left out, for guidance without a classifier."""
 
-BASE = LoopSettings(steps=3200, lr=1.5e-3, warmup=100, weight_decay=0.01, checkpoint_every=200)
-PAINTER = LoopSettings(steps=700, lr=8e-4, warmup=50, weight_decay=0.01, checkpoint_every=200)
+BASE = LoopSettings(steps=2300, lr=1.5e-3, warmup=100, weight_decay=0.01, checkpoint_every=200)
+PAINTER = LoopSettings(steps=500, lr=8e-4, warmup=50, weight_decay=0.01, checkpoint_every=200)
 
 
 class _Denoiser(torch.nn.Module):

@@ -15,7 +15,16 @@ from xpert.zoo.pictures.dataset import draw
 from xpert.zoo.pictures.scenes import scenes
 from xpert.zoo.pictures.styles import PLAIN, STYLES
 
-__all__ = ["GUIDANCE", "N_STEPS", "PictureEncoder", "contact_sheet", "measure_zoo", "paint", "style_centroids"]
+__all__ = [
+    "GUIDANCE",
+    "N_STEPS",
+    "PictureEncoder",
+    "StyleSpace",
+    "contact_sheet",
+    "measure_zoo",
+    "paint",
+    "style_space",
+]
 
 N_STEPS = 20
 GUIDANCE = 3.0
@@ -55,27 +64,44 @@ def paint(
     return pipeline(captions, num_inference_steps=n_steps, guidance_scale=guidance, generator=generators).images
 
 
-def style_centroids(encoder: PictureEncoder, n: int = 60, seed: int = 5) -> NDArray[np.float32]:
-    """Unit mean embeddings of drawn pictures of the users' scenes, plain and in the nine styles: ``(10, D)``."""
+class StyleSpace:
+    """Nearest centroid of style, in the metric of the pooled covariance within styles (content varies there, style does not)."""
+
+    def __init__(self, rows: NDArray[np.float32]) -> None:
+        """Fit on embeddings of drawn pictures, ``(10, N, D)``: plain and the nine styles."""
+        within = (rows - rows.mean(1, keepdims=True)).reshape(-1, rows.shape[-1])
+        covariance = within.T @ within / len(within)
+        shrunk = covariance + 0.1 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+        self._metric = np.linalg.inv(shrunk)
+        self._centroids = rows.mean(1)
+
+    def nearest(self, rows: NDArray[np.float32]) -> NDArray[np.intp]:
+        """For each embedding ``(N, D)`` the number of the nearest centroid, 0 being plain."""
+        away = rows[:, None] - self._centroids
+        return np.einsum("nkd,de,nke->nk", away, self._metric, away).argmin(1)
+
+
+def style_space(encoder: PictureEncoder, n: int = 60, seed: int = 5) -> StyleSpace:
+    """The style space of drawn pictures of the users' scenes."""
     found = scenes("users", n, seed)
-    rows = [encoder.pictures([draw(scene, kind, i) for i, scene in enumerate(found)]).mean(0) for kind in _KINDS]
-    return _unit(np.stack(rows))
+    drawings = [[draw(scene, kind, i) for i, scene in enumerate(found)] for kind in _KINDS]
+    return StyleSpace(np.stack([encoder.pictures(images) for images in drawings]))
 
 
 def measure_zoo(folder: Path, *, sheet: Path | None = None, n: int = 20) -> dict[str, Any]:
     """Measure encoder, base, painter and adapters on unseen captions; all shares are of 1.
 
-    ``style``: share of pictures whose nearest of the ten centroids is the model's. ``content``: share whose caption is the nearest of
+    ``style``: share of pictures whose nearest of the ten styles (`StyleSpace`) is the model's. ``content``: share whose caption is the nearest of
     all ``n``. Rows ``drawn`` are the same for drawn pictures: what is the most that can be expected.
     """
     encoder = PictureEncoder(folder / "encoder")
-    centroids = style_centroids(encoder)
+    space = style_space(encoder)
     found = scenes("probes", n, 0)
     texts = [scene.caption for scene in found]
     captions = encoder.captions([f"a photo of {text}" for text in texts])
     out: dict[str, Any] = {}
     drawings = {kind: [draw(scene, kind, i) for i, scene in enumerate(found)] for kind in _KINDS}
-    out["drawn"] = {kind: _scores(encoder, drawings[kind], kind, centroids, captions) for kind in _KINDS}
+    out["drawn"] = {kind: _scores(encoder, drawings[kind], kind, space, captions) for kind in _KINDS}
     pipeline = diffusers().StableDiffusionPipeline.from_pretrained(folder / "base", safety_checker=None)
     shown = {PLAIN: paint(pipeline, texts)}
     for style in STYLES:
@@ -83,11 +109,11 @@ def measure_zoo(folder: Path, *, sheet: Path | None = None, n: int = 20) -> dict
             pipeline.load_lora_weights(folder / style)
             shown[style] = paint(pipeline, texts)
             pipeline.unload_lora_weights()
-    out["models"] = {kind: _scores(encoder, images, kind, centroids, captions) for kind, images in shown.items()}
+    out["models"] = {kind: _scores(encoder, images, kind, space, captions) for kind, images in shown.items()}
     if (folder / "painter").is_dir():
         pipeline = diffusers().StableDiffusionPipeline.from_pretrained(folder / "painter", safety_checker=None)
         painted = {style: paint(pipeline, [f"a {style} picture of {text}" for text in texts]) for style in STYLES}
-        out["painter"] = {kind: _scores(encoder, images, kind, centroids, captions) for kind, images in painted.items()}
+        out["painter"] = {kind: _scores(encoder, images, kind, space, captions) for kind, images in painted.items()}
         if sheet is not None:
             contact_sheet(
                 {kind: images[:4] for kind, images in painted.items()}, sheet.with_stem(sheet.stem + "-painter")
@@ -118,11 +144,11 @@ def _scores(
     encoder: PictureEncoder,
     images: list[Any],
     kind: str,
-    centroids: NDArray[np.float32],
+    space: StyleSpace,
     captions: NDArray[np.float32],
 ) -> dict[str, float]:
     rows = encoder.pictures(images)
-    style = (rows @ centroids.T).argmax(1) == _KINDS.index(kind)
+    style = space.nearest(rows) == _KINDS.index(kind)
     content = (rows @ captions.T).argmax(1) == np.arange(len(captions))
     return {"style": round(float(style.mean()), 3), "content": round(float(content.mean()), 3)}
 
