@@ -63,7 +63,7 @@ def test_the_base_paints_in_float32(pipeline: Any) -> None:
 
 def test_an_adapter_changes_the_picture(pipeline: Any) -> None:
     plain = painted(pipeline, "a red car at night").astype(float)
-    pipeline.load_lora_weights(path("pictures-sketch"))
+    pipeline.load_lora_weights(path("pictures-sketch"), weight_name="pytorch_lora_weights.safetensors")
     try:
         sketched = painted(pipeline, "a red car at night").astype(float)
     finally:

@@ -94,6 +94,7 @@ def scheduler() -> Any:
         prediction_type="v_prediction",
         timestep_spacing="trailing",
         clip_sample=False,
+        steps_offset=1,
         set_alpha_to_one=False,
     )
 

@@ -106,7 +106,7 @@ def measure_zoo(folder: Path, *, sheet: Path | None = None, n: int = 20) -> dict
     shown = {PLAIN: paint(pipeline, texts)}
     for style in STYLES:
         if (folder / style).is_dir():
-            pipeline.load_lora_weights(folder / style)
+            pipeline.load_lora_weights(str(folder / style), weight_name="pytorch_lora_weights.safetensors")
             shown[style] = paint(pipeline, texts)
             pipeline.unload_lora_weights()
     out["models"] = {kind: _scores(encoder, images, kind, space, captions) for kind, images in shown.items()}
