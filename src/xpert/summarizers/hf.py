@@ -14,6 +14,7 @@ from xpert.errors import DataError, SettingsError, SummarizerError
 from xpert.loading import choose_device, choose_dtype, load_model, load_tokenizer
 from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
+from xpert.summarizers.answers import check_texts
 from xpert.summarizers.aspects import InstructionLike, find_instruction
 from xpert.summarizers.causal import (
     MAX_PIECES,
@@ -137,12 +138,11 @@ class HFSummarizer:
         """Embed each pair; with ``n_candidates``, also the words that it would most likely say, best first.
 
         Raises:
-            xpert.errors.DataError: No pairs, or one that is longer than the model's positions.
+            xpert.errors.DataError: No pairs, pairs of images, or one that is longer than the model's positions.
             xpert.errors.SummarizerError: It is closed.
             xpert.errors.WeightsError: A hidden state is not finite.
         """
-        if not pairs:
-            raise DataError("expected at least one pair of answers, got none")
+        check_texts(pairs, self._name)
         cut = dict(zip(texts := [t for pair in pairs for t in (pair.base, pair.other)], self._cut(texts), strict=True))
         rows = self._rows([self._question(pair, cut, cut[pair.other]) for pair in pairs])
         heads = [render(self._tokenizer, self._question(pair, cut, _GAP)).partition(_GAP)[0] for pair in pairs]
