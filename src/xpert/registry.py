@@ -57,7 +57,7 @@ SUMMARIZERS = Registry(
     group="xpert.summarizers",
     builtin={
         "hf": "xpert.summarizers.hf:HFSummarizer",
-        "encoder": "xpert.summarizers.encoder:EncoderSummarizer",
+        "encoder": "xpert.summarizers.encoders:load_encoder",
     },
 )
 SUBVECTORS = Registry(
