@@ -98,9 +98,7 @@ def word_tokenizer(words: Sequence[str], *, max_tokens: int, extra: Sequence[str
     )
 
 
-def _model(
-    architecture: ImageTextArchitecture, tokenizer: Any, hidden_size: int, width: int, image_size: int
-) -> Any:
+def _model(architecture: ImageTextArchitecture, tokenizer: Any, hidden_size: int, width: int, image_size: int) -> Any:
     from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 
     tower = {
