@@ -149,7 +149,7 @@ class HFSummarizer:
         hidden = self._hidden(rows, "summarizing", self._known(rows, heads))
         if n_candidates < 1:
             return Summary(embeddings=hidden)
-        probabilities = next_distribution(self._model, hidden)
+        probabilities = next_distribution(output_layer(self._model), hidden)
         words = next_words(
             self._model,
             self._tokenizer,
