@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpert.references import resolve
-from xpert.summarizers.image_text import is_image_text_model
+from xpert.summarizers.folders import is_image_text_model
 
 if TYPE_CHECKING:
     from xpert.summarizers.encoder import EncoderSummarizer

@@ -15,7 +15,7 @@ from xpert.progress import track
 from xpert.protocols import Summarizer, SummarizerDefaults, WordProposer
 from xpert.references import resolve
 from xpert.summarizers.answers import check_images
-from xpert.summarizers.aspects import InstructionLike, find_instruction
+from xpert.summarizers.aspects import IMAGE_STYLE, InstructionLike, find_instruction
 from xpert.summarizers.image_text import ImageTextModel
 from xpert.summarizers.instructions import Instruction
 from xpert.summarizers.ranking import WordDirections, encoder_wording, listed_words
@@ -24,10 +24,8 @@ from xpert.tensors.files import sha256_bytes
 from xpert.types import AnswerPair, Array, Candidate, Summary
 from xpert.weights import model_digest
 
-__all__ = ["ASPECT", "ImageEncoderSummarizer"]
+__all__ = ["ImageEncoderSummarizer"]
 
-ASPECT = "image-style"
-"""The default aspect of whoever compares images."""
 DTYPES = ("float32", "bfloat16", "float16")
 _TOKEN_BUDGET = 4096
 
@@ -81,7 +79,7 @@ class ImageEncoderSummarizer:
             raise SettingsError(f"batch_size: expected 1 or more, got {batch_size}")
         if dtype is not None and dtype not in DTYPES:
             raise SettingsError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-        self._default = find_instruction(ASPECT)
+        self._default = find_instruction(IMAGE_STYLE)
         self._wording = encoder_wording(instruction, self._default, words, carriers)
         self._name, self._batch_size = name or f"encoder:{reference}", batch_size
         self._folder, self._dtype = resolve(reference), dtype or "float32"

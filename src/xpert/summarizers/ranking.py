@@ -52,14 +52,15 @@ class WordDirections:
 
     def _of(self, words: Sequence[str]) -> NDArray[np.float64]:
         """``(W, D)`` unit directions."""
-        if self._mean is None:
+        mean = self._mean
+        if mean is None:
             said = self._said(self._words)
-            self._mean = said.mean(axis=0, dtype=np.float64)
+            self._mean = mean = said.mean(axis=0, dtype=np.float64)
             self._known.update(zip(self._words, said, strict=True))
         if new := [word for word in words if word not in self._known]:
             self._known.update(zip(new, self._said(new), strict=True))
         # in float32 first, as sub-vectors are
-        rows = np.stack([(self._known[word] - self._mean).astype(np.float32) for word in words]).astype(np.float64)
+        rows = np.stack([(self._known[word] - mean).astype(np.float32) for word in words]).astype(np.float64)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
 
     def _said(self, words: Sequence[str]) -> NDArray[np.float64]:

@@ -19,9 +19,8 @@ from xpert.progress import track
 from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
 from xpert.summarizers.answers import check_images
-from xpert.summarizers.aspects import InstructionLike, find_instruction
+from xpert.summarizers.aspects import IMAGE_STYLE, InstructionLike, find_instruction
 from xpert.summarizers.causal import HANDFUL, MAX_PIECES, next_distribution, words_after
-from xpert.summarizers.image_encoder import ASPECT
 from xpert.summarizers.instructions import Instruction, load_instruction
 from xpert.summarizers.vision_language import Part, VisionLanguageModel, within
 from xpert.summarizers.words import WordRules, best_candidates, clean_word
@@ -80,7 +79,7 @@ class VLMSummarizer:
         turn_of(question, "", "")
         folder, where = resolve(reference), choose_device(device)
         own = load_instruction(folder) if instruction is None else None
-        self._instruction = own or find_instruction(ASPECT if instruction is None else instruction)
+        self._instruction = own or find_instruction(IMAGE_STYLE if instruction is None else instruction)
         if not self._instruction.asks:
             raise SettingsError(
                 f"instruction {self._instruction.name}: expected compare, write and meaning, which a model is asked; "
