@@ -51,8 +51,12 @@ def colour_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[
 
     monkeypatch.setattr(image_encoder, "ImageTextModel", ColourModel)
 
+    folder = tmp_path / "colours"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"planted")
+
     def make(**options: Any) -> Any:
-        return image_encoder.ImageEncoderSummarizer(tmp_path, **{"words": COLOURS, **options})
+        return image_encoder.ImageEncoderSummarizer(folder, **{"words": COLOURS, **options})
 
     return make
 

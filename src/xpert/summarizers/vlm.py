@@ -201,7 +201,7 @@ class VLMSummarizer:
         if n < 1:
             return ()
         model = self._loaded()
-        different = sorted({(pair.base, pair.other): pair for pair in pairs}.items())
+        different = sorted({(pair.base, pair.other, pair.prompt): pair for pair in pairs}.items())
         places = np.unique(np.linspace(0, len(different) - 1, num=min(HANDFUL, len(different))).round().astype(int))
         return words_after(
             [model.read(self._inputs(different[place][1])) for place in places],
