@@ -32,6 +32,7 @@ __all__ = [
     "Summarizer",
     "SummarizerDefaults",
     "TextEncoder",
+    "Unembedding",
     "WordProposer",
     "Writer",
 ]
@@ -189,6 +190,20 @@ class TextEncoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> Array:
         """``(N, D)`` embeddings of whole texts, each of unit norm before chunks are pooled."""
+        ...
+
+
+@runtime_checkable
+class Unembedding(Protocol):
+    """A language model whose output layer can be read: what unembedded sub-vectors need (an LLM or VLM summarizer is one)."""
+
+    @property
+    def width(self) -> int:
+        """``D``."""
+        ...
+
+    def unembedding(self, words: Sequence[str]) -> Array:
+        """``(W, D)`` rows of the output layer, each of the token that a word begins with."""
         ...
 
 

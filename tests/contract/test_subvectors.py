@@ -32,7 +32,9 @@ def context(summarizer: Summarizer) -> SubvectorContext:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in SUBVECTORS.builtin if name not in ("prompt-tuned", "painted")])
+@pytest.mark.parametrize(
+    "name", [name for name in SUBVECTORS.builtin if name not in ("prompt-tuned", "painted", "unembedded")]
+)
 def test_built_in_with_the_fake(name: str) -> None:
     check_subvector_source(SUBVECTORS.get(name), context(FakeSummarizer()))
 
@@ -48,6 +50,10 @@ def test_prompt_tuned_with_an_llm(tiny_summarizer: Path) -> None:
     settings = TuningSettings(n_tokens=7, steps=3)
     tuned = tune_prompt(llm, ["warm", "dry"], targets, null=np.zeros(llm.width, np.float32), settings=settings)
     check_subvector_source(lambda: SUBVECTORS.get("prompt-tuned")(tuned), context(llm))
+
+
+def test_unembedded_with_an_llm(tiny_summarizer: Path) -> None:
+    check_subvector_source(SUBVECTORS.get("unembedded"), context(HFSummarizer(tiny_summarizer)))
 
 
 def test_described_with_an_encoder(tmp_path: Path) -> None:

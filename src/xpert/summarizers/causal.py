@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from xpert.decoding import left_padded
-from xpert.errors import IncompatibleModelError, WeightsError
+from xpert.errors import DataError, IncompatibleModelError, WeightsError
 from xpert.progress import track
 from xpert.summarizers.batching import batches
 from xpert.summarizers.prefixes import Layers, PrefixCache, joined_cache, prefix_states
@@ -35,6 +35,7 @@ __all__ = [
     "next_distribution",
     "next_words",
     "output_layer",
+    "unembedding_rows",
     "words_after",
 ]
 
@@ -170,6 +171,27 @@ def next_distribution(layer: Any, hidden: Array) -> torch.Tensor:
             states = torch.from_numpy(hidden[first : first + 32]).to(layer.weight.device, layer.weight.dtype)
             total += torch.softmax(layer(states).double(), dim=-1).sum(0).cpu()
     return total / len(hidden)
+
+
+def unembedding_rows(layer: Any, tokenizer: Any, words: Sequence[str]) -> Array:
+    """``(W, D)`` float32 rows of the output layer: of the token that each word begins with, alone and after a blank, averaged.
+
+    Args:
+        layer: The output layer.
+        tokenizer: The model's tokenizer.
+        words: ``W`` words.
+
+    Raises:
+        xpert.errors.DataError: The tokenizer has no token for a word.
+    """
+    rows = np.zeros((len(words), layer.weight.shape[1]), np.float32)
+    for place, word in enumerate(words):
+        spelled = tokenizer([word, f" {word}"], add_special_tokens=False, verbose=False)["input_ids"]
+        starts = [next((t for t in ids if tokenizer.decode([t]).strip()), None) for ids in spelled]
+        if not (tokens := [token for token in starts if token is not None]):
+            raise DataError(f"word {word!r}: the tokenizer has no token for it: choose another word")
+        rows[place] = layer.weight[tokens].detach().float().mean(dim=0).cpu().numpy()
+    return rows
 
 
 def next_words(

@@ -24,6 +24,7 @@ from xpert.summarizers.causal import (
     next_distribution,
     next_words,
     output_layer,
+    unembedding_rows,
 )
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction, load_instruction
 from xpert.summarizers.prefixes import PrefixCache
@@ -189,6 +190,10 @@ class HFSummarizer:
         return self._hidden(
             self._rows([self._instruction.meaning.format(word=word) for word in words]), "reading words"
         )
+
+    def unembedding(self, words: Sequence[str]) -> Array:
+        """``(W, D)`` rows of the output layer, each of the token that a word begins with."""
+        return unembedding_rows(output_layer(self._loaded()), self._tokenizer, words)
 
     def prompt_space(self) -> CausalPromptSpace:
         """The model as prompt tuning sees it: input embeddings in, last hidden states out."""

@@ -20,7 +20,7 @@ from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
 from xpert.summarizers.answers import check_images
 from xpert.summarizers.aspects import IMAGE_STYLE, InstructionLike, find_instruction
-from xpert.summarizers.causal import HANDFUL, MAX_PIECES, next_distribution, words_after
+from xpert.summarizers.causal import HANDFUL, MAX_PIECES, next_distribution, unembedding_rows, words_after
 from xpert.summarizers.instructions import Instruction, load_instruction
 from xpert.summarizers.vision_language import Part, VisionLanguageModel, within
 from xpert.summarizers.words import WordRules, best_candidates, clean_word
@@ -122,10 +122,10 @@ class VLMSummarizer:
 
     @property
     def defaults(self) -> SummarizerDefaults:
-        """Painted sub-vectors (which need a painter named), null-centering, the paper's thresholds unless its folder brings others."""
+        """Null-centering and the paper's thresholds, unless its folder brings others; sub-vectors that need nobody else."""
         own = self._instruction
         return SummarizerDefaults(
-            eps_orth=own.eps_orth, eps_dec=own.eps_dec, subvectors="painted", max_candidates=own.max_candidates
+            eps_orth=own.eps_orth, eps_dec=own.eps_dec, subvectors="unembedded", max_candidates=own.max_candidates
         )
 
     def summarize(self, pairs: Sequence[AnswerPair], *, n_candidates: int = 0) -> Summary:
@@ -169,6 +169,10 @@ class VLMSummarizer:
                 set(listed_adjectives(model.reply(self._checked(model.inputs(turn)), _PROPOSAL_TOKENS), rules))
             )
         return best_candidates({word: count / len(pairs) for word, count in counts.items()}, n)
+
+    def unembedding(self, words: Sequence[str]) -> Array:
+        """``(W, D)`` rows of the output layer, each of the token that a word begins with."""
+        return unembedding_rows(self._loaded().layer, self._loaded().tokenizer, words)
 
     def close(self) -> None:
         """Free the weights; a second call does nothing."""

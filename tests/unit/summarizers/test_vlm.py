@@ -126,7 +126,7 @@ def test_defaults_and_provenance(folder: Path) -> None:
     vlm = VLMSummarizer(folder)
     assert vlm.wording == find_instruction("image-style")
     assert (vlm.defaults.centering, vlm.defaults.eps_orth, vlm.defaults.eps_dec) == ("null", 0.1, 0.2)
-    assert vlm.defaults.subvectors == "painted"
+    assert vlm.defaults.subvectors == "unembedded"
     assert vlm.name == f"vlm:{folder}"
     assert vlm.width == 32
     assert isinstance(vlm, WordProposer)
