@@ -17,7 +17,7 @@ from xpert.references import resolve
 from xpert.summarizers.answers import check_images
 from xpert.summarizers.aspects import IMAGE_STYLE, InstructionLike, find_instruction
 from xpert.summarizers.image_text import ImageTextModel
-from xpert.summarizers.instructions import Instruction
+from xpert.summarizers.instructions import Instruction, load_instruction
 from xpert.summarizers.ranking import WordDirections, encoder_wording, listed_words
 from xpert.summarizers.whole_texts import encode_whole, finite_units
 from xpert.tensors.files import sha256_bytes
@@ -45,7 +45,7 @@ class ImageEncoderSummarizer:
         words: Candidate words; None: the instruction's.
         carriers: Texts with ``{word}`` that say the word of a picture; None: the instruction's.
         instruction: The aspect: a shipped instruction's name, a JSON file, or an `Instruction` that has words and carriers. None:
-            ``image-style``.
+            what its folder brings (``xpert_instruction.json``: words that it knows), else ``image-style``.
         proposer: Who proposes the candidates from the images themselves: a vision-language model (``vlm:REF`` or an object with
             ``propose``). Its words are ranked as usual, and no others are used. None: the list is ranked. Opened by name, it is
             closed with this one.
@@ -79,10 +79,11 @@ class ImageEncoderSummarizer:
             raise SettingsError(f"batch_size: expected 1 or more, got {batch_size}")
         if dtype is not None and dtype not in DTYPES:
             raise SettingsError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-        self._default = find_instruction(IMAGE_STYLE)
-        self._wording = encoder_wording(instruction, self._default, words, carriers)
-        self._name, self._batch_size = name or f"encoder:{reference}", batch_size
         self._folder, self._dtype = resolve(reference), dtype or "float32"
+        self._default = find_instruction(IMAGE_STYLE)
+        usual = load_instruction(self._folder) or self._default
+        self._wording = encoder_wording(instruction, usual, words, carriers)
+        self._name, self._batch_size = name or f"encoder:{reference}", batch_size
         self._model: ImageTextModel | None = ImageTextModel(
             self._folder, device=choose_device(device), dtype=self._dtype
         )

@@ -155,6 +155,15 @@ def test_by_name_and_its_aspect(folder: Path) -> None:
     assert usual_instruction("encoder:minilm") == usual_instruction("hf:x") == find_instruction("language-style")
 
 
+def test_a_folder_may_bring_its_words(folder: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(folder, tmp_path / "own")
+    said = {"name": "looks", "words": ["neon", "grey"], "carriers": ["a {word} picture"]}
+    (own / "xpert_instruction.json").write_text(json.dumps(said))
+    assert ImageEncoderSummarizer(own).words == ("neon", "grey")
+    assert "looks: 2 words (sha256 " in ImageEncoderSummarizer(own).instruction
+    assert ImageEncoderSummarizer(own, instruction="image-style").wording == find_instruction("image-style")
+
+
 def test_the_zoos_keep_their_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import xpert.zoo
 
