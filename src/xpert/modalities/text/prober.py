@@ -24,7 +24,7 @@ from xpert.modalities.text.recorded import RecordedAnswers, card_of, shared_prom
 from xpert.references import Kind, declared_base, is_hub_id, kind_of, parse_reference, resolve
 from xpert.tensors.lora import is_plain_lora
 from xpert.types import Generation, ModelCard
-from xpert.weights import digest, model_digest, weight_files
+from xpert.weights import digest, model_digest, tensor_shapes, weight_files
 
 __all__ = ["TextProber"]
 
@@ -51,6 +51,7 @@ class TextProber:
         self._model = load_model(self.folder, device=self.device, dtype=self.dtype)
         self._recorded: dict[str, RecordedAnswers] = {}
         self._skeleton: Any = None
+        self._fitting: set[tuple[object, ...]] = set()
 
     def close(self) -> None:
         """Free the weights. A second call does nothing."""
@@ -180,10 +181,15 @@ class TextProber:
         return kind
 
     def _check_on_skeleton(self, folder: Path) -> None:
-        """One skeleton serves all adapters; after an error the next one gets a new one."""
+        """One skeleton serves all adapters, once for those of one config and shape; after an error the next one gets a new one."""
+        config = (folder / "adapter_config.json").read_bytes()
+        key = config, tuple(sorted(tensor_shapes(weight_files(folder)).items()))
+        if key in self._fitting:
+            return
         skeleton, self._skeleton = self._skeleton or skeleton_of(self.folder), None
         check_adapter(folder, skeleton)
         self._skeleton = skeleton
+        self._fitting.add(key)
 
     def _check_declared(self, reference: str, declared: str | None) -> None:
         """An adapter of the same shape may still be another base's: compare the base it names, as far as that is at hand."""
