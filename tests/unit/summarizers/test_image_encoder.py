@@ -150,7 +150,11 @@ def test_by_name_and_its_aspect(folder: Path) -> None:
     assert len(encoder.words) >= 150
     assert encoder.name == f"encoder:{folder}"
     assert encoder.width == 24
-    assert (encoder.defaults.subvectors, encoder.defaults.centering) == ("captioned", "none")
+    assert (encoder.defaults.subvectors, encoder.defaults.centering, encoder.defaults.eps_orth) == (
+        "captioned",
+        "none",
+        0.7,
+    )
     assert usual_instruction("vlm:anything") == encoder.wording
     assert usual_instruction("encoder:minilm") == usual_instruction("hf:x") == find_instruction("language-style")
 
