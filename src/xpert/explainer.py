@@ -275,7 +275,7 @@ class Explainer:
     def _choices(self, summarizer: Summarizer, made: Provenance | None) -> _Choices:
         own, source, cache = summarizer.defaults, self.subvectors, open_cache(self.cache)
         if source is None or isinstance(source, str):
-            source = SUBVECTORS.get(source or (own.subvectors if made is None else made.subvectors))()
+            source = SUBVECTORS.make(source or (own.subvectors if made is None else made.subvectors))
         modality = MODALITIES.get(self.modality)() if isinstance(self.modality, str) else self.modality
         measured = MEASURED if self.measured_weight > 0 and modality.name == "text" else ()
         default = own if made is None else made
