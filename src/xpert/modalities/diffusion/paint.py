@@ -18,9 +18,9 @@ from xpert.progress import track
 
 __all__ = ["batch_size_for", "decided", "paint", "to_uris"]
 
-_CPU_PIXELS, _GPU_PIXELS = 16 * 64 * 64, 8 * 512 * 512
+_CPU_PIXELS, _GPU_PIXELS = 8 * 64 * 64, 8 * 512 * 512
 """Pixels painted at once: on a CPU larger images gain nothing from company."""
-_LARGEST_BATCH = 32
+_CPU_BATCH, _GPU_BATCH = 8, 32
 
 
 def decided(pipe: Any, given: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
@@ -44,8 +44,8 @@ def decided(pipe: Any, given: Mapping[str, Any], size: tuple[int, int]) -> dict[
 
 def batch_size_for(height: int, width: int, device: torch.device) -> int:
     """Images painted at once where nobody says."""
-    pixels = _CPU_PIXELS if device.type == "cpu" else _GPU_PIXELS
-    return min(max(pixels // (height * width), 1), _LARGEST_BATCH)
+    pixels, most = (_CPU_PIXELS, _CPU_BATCH) if device.type == "cpu" else (_GPU_PIXELS, _GPU_BATCH)
+    return min(max(pixels // (height * width), 1), most)
 
 
 def paint(
@@ -62,8 +62,9 @@ def paint(
     """One image a prompt, as data URIs, in the order of the prompts.
 
     Each prompt has a generator of its own on the CPU, seeded from (``seed``, ``draw``, prompt): noise depends on neither batch,
-    order, device nor on which model paints. At one batch size images are the same to the bit; at another one sums are added in
-    another order, which moves some pixels by a grey level or two.
+    order, device nor on which model paints. A last batch that is not full is filled with its last prompt again, so that at one
+    batch size an image is the same to the bit whatever is painted beside it; at another size sums are added in another order,
+    which moves some pixels by a grey level or two.
 
     Args:
         pipe: The pipeline as it is to paint.
@@ -84,8 +85,9 @@ def paint(
     with _deterministic():
         for start in track(starts, description):
             batch = list(prompts[start : start + batch_size])
-            seeds = [row_seed(seed, draw, prompt) for prompt in batch]
-            found += to_uris(_pixels(pipe, batch, seeds, settings, where), where)
+            full = batch + batch[-1:] * (batch_size - len(batch))
+            seeds = [row_seed(seed, draw, prompt) for prompt in full]
+            found += to_uris(_pixels(pipe, full, seeds, settings, where)[: len(batch)], where)
     return found
 
 

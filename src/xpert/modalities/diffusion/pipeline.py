@@ -157,9 +157,9 @@ def _check_part(part: Any, folder: Path) -> None:
     """Every tensor of a diffusers module is in its files (diffusers only warns), and all of them are finite."""
     from diffusers import ModelMixin
 
-    if isinstance(part, ModelMixin) and part_files(folder):
-        if missing := sorted(part.state_dict().keys() - tensor_shapes(part_files(folder)).keys()):
-            raise WeightsError(f"{folder}: {len(missing)} tensors are missing, first {missing[0]}: download it again")
+    there = tensor_shapes(part_files(folder)).keys() if isinstance(part, ModelMixin) else part.state_dict().keys()
+    if missing := sorted(part.state_dict().keys() - there):
+        raise WeightsError(f"{folder}: {len(missing)} tensors are missing, first {missing[0]}: download it again")
     check_finite(part.named_parameters(), str(folder))
     part.requires_grad_(False).eval()
 
