@@ -226,7 +226,7 @@ def _key(prober: Prober, task: ProbeTask) -> str | None:
     said = prober.fingerprint(task.reference) if isinstance(prober, FingerprintedProber) else None
     if said is None:
         return None
-    modality = task.modality or modality_of(task.base)
+    modality = task.modality or ""
     name = modality if isinstance(modality, str) else modality.name
     return answers_key(said, name, task.prompts, task.generation, second=task.second)
 
