@@ -119,7 +119,10 @@ def test_a_peft_folder_of_the_denoiser(tiny_pipelines: Any, tmp_path: Path) -> N
         assert prober.answer(str(tmp_path / "peft"), PROMPTS, GENERATION) != plain
         assert prober.card("peft", str(tmp_path / "peft")).kind == "adapter"
         assert same(bits(prober), before)
-        with pytest.raises(IncompatibleModelError, match="no adapter of this base"), TWO.open(str(tiny_pipelines("sdxl")["base"])) as xl:
+        with (
+            pytest.raises(IncompatibleModelError, match="no adapter of this base"),
+            TWO.open(str(tiny_pipelines("sdxl")["base"])) as xl,
+        ):
             config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
             (tmp_path / "peft" / "adapter_config.json").write_text(
                 json.dumps(config | {"base_model_name_or_path": None})
