@@ -168,7 +168,6 @@ def test_a_catalog_of_pipelines_grows_by_its_own_settings(tiny_pipelines: Any, t
     grown = more.extend(opened, {"full": folders["full"]})
     whole = own.explain({"adapter": folders["adapter"], "full": folders["full"]})
     np.testing.assert_allclose(grown.coordinates, whole.coordinates, atol=1e-5)
+    three = xpert.Explainer.for_catalog(opened, summarizer=FakeImageSummarizer(), modality=DiffusionModality(steps=3))
     with pytest.raises(SettingsError, match="steps: the catalog was made with 2, got 3"):
-        explainer(folders["base"], prompts=None, modality=DiffusionModality(steps=3)).extend(
-            opened, {"full": folders["full"]}
-        )
+        three.extend(opened, {"full": folders["full"]})

@@ -27,13 +27,14 @@ def load_modality(modality: str | Modality, settings: Mapping[str, Any] | None =
     """
     if not isinstance(modality, str):
         return modality
-    make: Any = MODALITIES.get(modality)
-    known = [field.name for field in fields(make)] if is_dataclass(make) else []
+    make = MODALITIES.get(modality)
+    known = _options(make)
     for name in settings or {}:
         if name not in known:
             have = f"it has {', '.join(known)}" if known else "it has none"
             raise SettingsError(f"modality {modality!r} has no option {name!r}{did_you_mean(name, known)}: {have}")
-    return make(**(settings or {}))
+    made: Any = make(**(settings or {}))
+    return made
 
 
 def modality_of(base: str) -> str:
@@ -55,3 +56,8 @@ def modality_of(base: str) -> str:
 def settings_of(thing: object) -> dict[str, Any]:
     """What a modality, or a prober that it opened, says of its options beside the defaults; empty for one without."""
     return dict(getattr(thing, "settings", {}) or {})
+
+
+def _options(make: Any) -> list[str]:
+    """The fields of a modality's class, where it is a dataclass."""
+    return [field.name for field in fields(make)] if is_dataclass(make) else []

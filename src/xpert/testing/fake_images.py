@@ -30,7 +30,8 @@ Pixels = NDArray[np.float64]
 
 
 def _halved(pixels: Pixels) -> Pixels:
-    return np.kron(pixels[::8, ::8], np.ones((8, 8, 1)))[: pixels.shape[0], : pixels.shape[1]]
+    large = np.kron(pixels[::8, ::8], np.ones((8, 8, 1))).astype(np.float64)
+    return large[: pixels.shape[0], : pixels.shape[1]]
 
 
 FAKE_LOOKS: Mapping[str, Callable[[Pixels], Pixels]] = MappingProxyType(

@@ -6,6 +6,7 @@ diffusers loads what fits and only warns about the rest; here every tensor of th
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +16,14 @@ import torch
 from safetensors import SafetensorError
 
 from xpert.errors import IncompatibleModelError, WeightsError
-from xpert.modalities.diffusion.pipeline import parts_of
+from xpert.modalities.diffusion.pipeline import denoiser_of, parts_of
+from xpert.tensors.files import sha256_bytes
 from xpert.weights import LORA_FILE, check_finite, tensor_shapes
 
 __all__ = ["lora_applied"]
 
 _ADAPTER = "probed"
+_LOUD = ("loaders.peft", "loaders.lora_base", "utils.peft_utils")
 
 
 @contextmanager
@@ -56,7 +59,7 @@ def lora_applied(pipe: Any, folder: Path) -> Iterator[Any]:
 
 
 def _put_on(pipe: Any, folder: Path) -> None:
-    loggers = [logging.getLogger(name) for name in ("diffusers.loaders.peft", "diffusers.loaders.lora_base")]
+    loggers = [logging.getLogger(f"diffusers.{name}") for name in _LOUD]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)  # what it would say is raised here, or in `_check_whole`
@@ -76,27 +79,35 @@ def _put_on(pipe: Any, folder: Path) -> None:
 
 
 def _check_whole(pipe: Any, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
-    """As many tensors are in place, and of the same sizes, as the file has; ``alpha`` values become part of the config."""
+    """What is in place is what the file has, tensor by tensor (the names are not the same); ``alpha`` values become part of the config."""
     from peft.utils import get_peft_model_state_dict
 
-    placed: list[int] = []
+    dtype = denoiser_of(pipe).dtype
+    placed: Counter[str] = Counter()
     for part in parts_of(pipe).values():
         if _ADAPTER in getattr(part, "peft_config", {}):
             state = get_peft_model_state_dict(part, adapter_name=_ADAPTER)
-            placed += [tensor.numel() for tensor in state.values()]
-    there = [tensor.numel() for name, tensor in tensors.items() if not name.endswith(".alpha")]
+            placed.update(_bits(tensor, dtype) for tensor in state.values())
+    there = Counter(_bits(tensor, dtype) for name, tensor in tensors.items() if not name.endswith(".alpha"))
     if not there:
         raise IncompatibleModelError(f"{file}: no LoRA tensors in it")
-    if sorted(placed) != sorted(there):
+    if placed != there:
         raise IncompatibleModelError(
-            f"{file} is no adapter of this base: {len(there)} tensors in the file, {len(placed)} modules' tensors of the "
-            "pipeline take one (another base, or a kind of adapter that is more than LoRA)"
+            f"{file} is no adapter of this base: {(there - placed).total()} of its {there.total()} tensors found no module of "
+            f"the pipeline, {(placed - there).total()} are missing (another base, or a kind of adapter that is more than LoRA)"
         )
+
+
+def _bits(tensor: torch.Tensor, dtype: torch.dtype) -> str:
+    """What a tensor holds once it is in the pipeline's number type."""
+    if tensor.is_meta:
+        return "nothing"
+    return sha256_bytes(tensor.detach().cpu().to(dtype).float().contiguous().numpy().tobytes())
 
 
 def _take_off(pipe: Any) -> None:
     """Remove every layer of the adapter, also where loading stopped midway."""
-    from diffusers.utils import recurse_remove_peft_layers
+    from diffusers.utils.peft_utils import recurse_remove_peft_layers
 
     for part in parts_of(pipe).values():
         recurse_remove_peft_layers(part)

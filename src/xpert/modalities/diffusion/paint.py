@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xpert.decoding import row_seed
 from xpert.errors import SettingsError, WeightsError
 from xpert.images import image_uri
+from xpert.modalities.diffusion.pipeline import native_size
 from xpert.progress import track
 
 __all__ = ["batch_size_for", "decided", "paint", "to_uris"]
@@ -23,20 +24,24 @@ _CPU_PIXELS, _GPU_PIXELS = 8 * 64 * 64, 8 * 512 * 512
 _CPU_BATCH, _GPU_BATCH = 8, 32
 
 
-def decided(pipe: Any, given: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+def decided(pipe: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of painting with nothing left open.
 
     Args:
         pipe: The pipeline, whose class has the defaults.
         given: ``steps``, ``guidance_scale``, ``height``, ``width`` (None: open), ``negative_prompt``.
-        size: Height and width where they are open.
+
+    Raises:
+        xpert.errors.IncompatibleModelError: The size is open, and the pipeline says none.
     """
+    size_open = given.get("height") is None or given.get("width") is None
+    height, width = native_size(pipe) if size_open else (given["height"], given["width"])
     takes = inspect.signature(type(pipe).__call__).parameters
     own = {
         "steps": takes["num_inference_steps"].default,
         "guidance_scale": takes["guidance_scale"].default,
-        "height": size[0],
-        "width": size[1],
+        "height": height,
+        "width": width,
         "negative_prompt": "",
     }
     return {name: default if given.get(name) is None else given[name] for name, default in own.items()}

@@ -77,13 +77,13 @@ def load_part(part: Any, folder: Path) -> Any:
     Raises:
         xpert.errors.WeightsError: They are missing, of other shapes, or not finite.
     """
-    from diffusers import ModelMixin
+    from diffusers.models.modeling_utils import ModelMixin
 
     name = "torch_dtype" if isinstance(part, ModelMixin) else "dtype"
     variant = _variant(folder.parent)
     try:
         with _quiet():
-            loaded = type(part).from_pretrained(
+            loaded: Any = type(part).from_pretrained(
                 folder, use_safetensors=True, local_files_only=True, variant=variant, **{name: part.dtype}
             )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
@@ -155,7 +155,7 @@ def _pipeline_class(folder: Path) -> Any:
 
 def _check_part(part: Any, folder: Path) -> None:
     """Every tensor of a diffusers module is in its files (diffusers only warns), and all of them are finite."""
-    from diffusers import ModelMixin
+    from diffusers.models.modeling_utils import ModelMixin
 
     there = tensor_shapes(part_files(folder)).keys() if isinstance(part, ModelMixin) else part.state_dict().keys()
     if missing := sorted(part.state_dict().keys() - there):

@@ -20,7 +20,7 @@ from xpert.modalities.adapters import applied, check_adapter, check_declared
 from xpert.modalities.diffusion.lora import lora_applied
 from xpert.modalities.diffusion.paint import batch_size_for, decided, paint
 from xpert.modalities.diffusion.parts import check_pipeline, pipeline_applied
-from xpert.modalities.diffusion.pipeline import denoiser_of, diffusers_version, load_pipeline, native_size
+from xpert.modalities.diffusion.pipeline import denoiser_of, diffusers_version, load_pipeline
 from xpert.modalities.recorded import RecordedAnswers, card_of, own_or_shared_prompts
 from xpert.prompts import shipped_prompts
 from xpert.references import Kind, declared_base, kind_of, parse_reference, resolve
@@ -56,10 +56,7 @@ class DiffusionProber:
         self.device = choose_device(device)
         self._pipe: Any = load_pipeline(self.folder, device=self.device, dtype=choose_dtype(dtype, self.device))
         self.dtype = denoiser_of(self._pipe).dtype
-        given = asdict(modality)
-        open_size = given["height"] is None or given["width"] is None
-        size = native_size(self._pipe) if open_size else (given["height"], given["width"])
-        self.settings = decided(self._pipe, given, size)
+        self.settings = decided(self._pipe, asdict(modality))
         self._recorded: dict[str, RecordedAnswers] = {}
         self._skeleton: Any = None
 

@@ -119,15 +119,15 @@ def test_a_peft_folder_of_the_denoiser(tiny_pipelines: Any, tmp_path: Path) -> N
         assert prober.answer(str(tmp_path / "peft"), PROMPTS, GENERATION) != plain
         assert prober.card("peft", str(tmp_path / "peft")).kind == "adapter"
         assert same(bits(prober), before)
-        with (
-            pytest.raises(IncompatibleModelError, match="no adapter of this base"),
-            TWO.open(str(tiny_pipelines("sdxl")["base"])) as xl,
-        ):
-            config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
-            (tmp_path / "peft" / "adapter_config.json").write_text(
-                json.dumps(config | {"base_model_name_or_path": None})
-            )
-            xl.card("peft", str(tmp_path / "peft"))
+    named = {"base_model_name_or_path": str(base / "unet")}
+    config = "adapter_config.json"
+    telling = changed_copy(tmp_path / "peft", tmp_path / "telling", config, lambda values: values | named)
+    with TWO.open(str(base)) as prober:
+        assert prober.card("peft", str(telling)).base == str(base)
+    with TWO.open(str(tiny_pipelines("sdxl")["base"])) as other:
+        for folder, message in ((telling, "their weights differ"), (tmp_path / "peft", "no adapter of this base")):
+            with pytest.raises(IncompatibleModelError, match=message):
+                other.card("peft", str(folder))
 
 
 def test_text_encoder_parts_of_an_adapter_count(tiny_pipelines: Any, tmp_path: Path) -> None:
@@ -274,9 +274,9 @@ def test_options_out_of_range(options: dict[str, Any]) -> None:
 
 
 def test_a_size_that_the_pipeline_refuses(tiny_pipelines: Any) -> None:
-    with DiffusionModality(steps=1, height=33).open(str(tiny_pipelines()["base"])) as prober:
-        with pytest.raises(SettingsError, match="does not paint with"):
-            prober.answer(None, PROMPTS[:1], GENERATION)
+    modality = DiffusionModality(steps=1, height=33)
+    with modality.open(str(tiny_pipelines()["base"])) as prober, pytest.raises(SettingsError, match="not paint with"):
+        prober.answer(None, PROMPTS[:1], GENERATION)
 
 
 def test_the_base_may_be_in_half_precision_alone(tmp_path: Path) -> None:
