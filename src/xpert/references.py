@@ -288,13 +288,22 @@ def _licence(folder: Path) -> str | None:
 
 @cache
 def _download(repository: str) -> Path:
-    """The repository's snapshot: asked for once a process, so that one run sees one revision."""
+    """The repository's snapshot, small files first: asked for once a process, so that one run sees one revision."""
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     hub: Any = huggingface_hub
+    weights = [pattern for pattern in _FILES if pattern.endswith(".safetensors")]
+    small = [pattern for pattern in _FILES if pattern not in weights]
+    ignored = list(_NO_DOWNLOAD)
     try:
-        return Path(hub.snapshot_download(repository, allow_patterns=list(_FILES), ignore_patterns=list(_NO_DOWNLOAD)))
+        folder = Path(hub.snapshot_download(repository, allow_patterns=small, ignore_patterns=ignored))
+        if (folder / "model_index.json").is_file():  # a pipeline's may lie there again, in one file
+            weights, ignored = ["*/*.safetensors"], [*ignored, "safety_checker/*", "*.non_ema.*"]
+        revision = folder.name if folder.parent.name == "snapshots" else None
+        return Path(
+            hub.snapshot_download(repository, revision=revision, allow_patterns=weights, ignore_patterns=ignored)
+        )
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ReferenceNotFoundError(
             f"model {repository!r} not found: no such folder here, and the Hub gave nothing "

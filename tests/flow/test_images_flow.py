@@ -65,6 +65,14 @@ def explainer(base: str, **options: Any) -> xpert.Explainer:
     return xpert.Explainer(base=base, summarizer=FakeImageSummarizer(), **{"n_prompts": 10, **options})
 
 
+def painter(base: Path | str, n: int, **options: Any) -> xpert.Explainer:
+    """An explainer for pipelines: two steps, all prompts in one batch."""
+    modality, generation = DiffusionModality(steps=2), xpert.Generation(batch_size=n)
+    return explainer(
+        str(base), prompts=[f"a place {i}" for i in range(n)], modality=modality, generation=generation, **options
+    )
+
+
 def test_recorded_images_are_explained_in_their_looks(looks: dict[str, str], tmp_path: Path, mine: Path) -> None:
     base, *models = looks
     catalog = explainer(looks[base]).explain({name: looks[name] for name in models})
@@ -114,11 +122,27 @@ def test_the_command_line_takes_folders_files_and_bases(
     assert "1 of 6 examples have no prompt" in capsys.readouterr().err
 
 
+def test_options_of_the_modality_on_the_command_line(looks: dict[str, str], tmp_path: Path, capsys: Any) -> None:
+    from xpert.cli.explain import modality_with
+
+    assert modality_with(None, ["steps=3", "negative_prompt=rain"], looks["base"], grows=False) == DiffusionModality(
+        steps=3, negative_prompt="rain"
+    )
+    told = ["explain", "--base", looks["base"], "--model", f"warm={looks['warm']}", "--summarizer", "fake-images:7"]
+    for option, message in (
+        ("stepps=3", "no option 'stepps'"),
+        ("steps", "expected NAME=VALUE"),
+        ("steps=0", "steps: expected"),
+    ):
+        assert main([*told, "--out", str(tmp_path / "catalog"), "--set", option]) == 2
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("family", ["sd15", "sd21", "sdxl", "sd35"])
 def test_pipelines_are_explained_and_selected(family: Any, tiny_pipelines: Any, tmp_path: Path) -> None:
     folders = {kind: str(folder) for kind, folder in tiny_pipelines(family).items()}
     prompts = [f"a place {i}" for i in range(6)]
-    own = explainer(folders["base"], prompts=prompts, modality=DiffusionModality(steps=2), cache=tmp_path / "cache")
+    own = painter(folders["base"], 6, cache=tmp_path / "cache")
     catalog = own.explain({kind: folders[kind] for kind in ("adapter", "full")})
     made = catalog.provenance
     assert made.settings.keys() == {"steps", "guidance_scale", "height", "width", "negative_prompt"}
@@ -142,7 +166,7 @@ def test_recorded_and_generated_answers_give_one_catalog(tiny_pipelines: Any, tm
     folders = tiny_pipelines()
     prompts = [f"a place {i}" for i in range(4)]
     modality = DiffusionModality(steps=2)
-    live = explainer(str(folders["base"]), prompts=prompts, modality=modality).explain({"one": str(folders["adapter"])})
+    live = painter(folders["base"], 4).explain({"one": str(folders["adapter"])})
     references = {}
     with modality.open(str(folders["base"])) as prober:
         for name, reference in (("base", None), ("one", str(folders["adapter"]))):
@@ -153,14 +177,13 @@ def test_recorded_and_generated_answers_give_one_catalog(tiny_pipelines: Any, tm
     recorded = explainer(references["base"], prompts=prompts).explain({"one": references["one"]})
     np.testing.assert_array_equal(recorded.coordinates, live.coordinates)
     assert recorded.base_answers == live.base_answers
-    mixed = explainer(str(folders["base"]), prompts=prompts, modality=modality).explain({"one": references["one"]})
+    mixed = painter(folders["base"], 4).explain({"one": references["one"]})
     np.testing.assert_array_equal(mixed.coordinates, live.coordinates)
 
 
 def test_a_catalog_of_pipelines_grows_by_its_own_settings(tiny_pipelines: Any, tmp_path: Path) -> None:
     folders = {kind: str(folder) for kind, folder in tiny_pipelines().items()}
-    prompts = [f"a place {i}" for i in range(4)]
-    own = explainer(folders["base"], prompts=prompts, modality=DiffusionModality(steps=2))
+    own = painter(folders["base"], 4)
     first = own.explain({"adapter": folders["adapter"]})
     opened = xpert.Catalog.from_pretrained(first.save_pretrained(tmp_path / "catalog"))
     assert opened.provenance == first.provenance

@@ -340,3 +340,13 @@ def test_a_catalog_read_and_written_over_itself_stays_the_same(tmp_path: Path) -
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert catalog.pairs is not None
     assert catalog.pairs[1].shape == (2, 5)
+
+
+def test_settings_of_the_modality_stand_in_the_header_where_there_are_some() -> None:
+    plain = make_catalog().provenance
+    assert "settings" not in plain.to_json()
+    told = replace(plain, settings={"steps": 20, "negative_prompt": "rain"})
+    assert Provenance.from_json(told.to_json(), "here") == told
+    assert Provenance.from_json(plain.to_json(), "here") == plain
+    with pytest.raises(CatalogError, match="'settings' has a value of the wrong type"):
+        Provenance.from_json(told.to_json() | {"settings": [1]}, "here")

@@ -25,7 +25,7 @@ from xpert.weights import LORA_FILE
 
 PROMPTS = ["a red fox", "a blue house", "three boats"]
 TWO = DiffusionModality(steps=2)
-GENERATION = Generation()
+GENERATION = Generation(batch_size=3)
 
 
 def bits(prober: Any) -> dict[str, torch.Tensor]:
@@ -90,7 +90,7 @@ def test_seed_and_second_answers_come_from_other_noise(tiny_pipelines: Any) -> N
     with TWO.open(str(tiny_pipelines()["base"])) as prober:
         first, (second, how) = prober.answer(None, PROMPTS, GENERATION), prober.second_answer(PROMPTS, GENERATION)
         assert how == "another seed"
-        assert len({*first, *second, *prober.answer(None, PROMPTS, Generation(seed=1))}) == 9
+        assert len({*first, *second, *prober.answer(None, PROMPTS, Generation(seed=1, batch_size=3))}) == 9
 
 
 def test_prompts_are_the_bases_own_or_captions(tiny_pipelines: Any, tmp_path: Path) -> None:
