@@ -97,6 +97,8 @@ def test_a_hub_snapshot_tells_its_revision(copy: Path, tmp_path: Path, monkeypat
 
 
 def test_a_pipeline_is_downloaded_without_its_copies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
     snapshot, asked = tmp_path / "snapshots" / ("0" * 40), []
     snapshot.mkdir(parents=True)
     (snapshot / "model_index.json").write_text("{}")
