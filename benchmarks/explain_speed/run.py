@@ -100,6 +100,26 @@ def ours(setting: Setting, *, together: bool = True, prefix_bytes: int = 1 << 30
     return out
 
 
+def ours_at_once(setting: Setting) -> Outcome:
+    """As `xpert.Explainer` does it: models are summarized while others still answer."""
+    out = Outcome()
+    generation = Generation(max_new_tokens=setting.max_new_tokens)
+    references = [str(folder) for folder in setting.adapters]
+    with out.timed("loading"):
+        prober = TextProber(str(setting.base), device="cpu")
+        summarizer = HFSummarizer(setting.summarizer, device="cpu")
+    with out.timed("whole"):
+        out.base = prober.answer(None, setting.prompts, generation)
+        for _, answers in prober.answer_many(references, setting.prompts, generation):
+            triples = zip(setting.prompts, out.base, answers, strict=True)
+            pairs = [AnswerPair(prompt=prompt, base=base, other=other) for prompt, base, other in triples]
+            out.answers.append(answers)
+            out.embeddings.append(summarizer.summarize(pairs).embeddings)
+    prober.close()
+    summarizer.close()
+    return out
+
+
 def theirs(setting: Setting) -> Outcome:
     out = Outcome()
     instruction = load_instruction(setting.summarizer)
@@ -118,6 +138,8 @@ def theirs(setting: Setting) -> Outcome:
         for answers in out.answers:
             pairs = list(zip(out.base, answers, strict=True))
             out.embeddings.append(peer.summarize(summarizer, its_tokenizer, pairs, question))
+    for spent in (out.wall, out.cpu):
+        spent["whole"] = spent["probing"] + spent["summarizing"]
     return out
 
 
@@ -175,11 +197,15 @@ def large_setting(work: Path, n_adapters: int, n_prompts: int, tokens: int) -> S
 
 
 def compared(setting: Setting, rounds: int) -> dict[str, Any]:
-    """Both sides in alternating order; medians over rounds, and what they agree on."""
-    runs: dict[str, list[Outcome]] = {"ours": [], "peer": []}
-    sides: dict[str, Callable[[], Outcome]] = {"ours": lambda: ours(setting), "peer": lambda: theirs(setting)}
+    """All sides in alternating order; medians over rounds, and what they agree on."""
+    sides: dict[str, Callable[[], Outcome]] = {
+        "ours": lambda: ours_at_once(setting),
+        "peer": lambda: theirs(setting),
+        "ours, one after the other": lambda: ours(setting),
+    }
+    runs: dict[str, list[Outcome]] = {side: [] for side in sides}
     for number in range(rounds):
-        for side in ("ours", "peer") if number % 2 == 0 else ("peer", "ours"):
+        for side in list(sides) if number % 2 == 0 else list(sides)[::-1]:
             runs[side].append(sides[side]())
             say(f"round {number + 1}, {side}: {rounded(runs[side][-1].wall)}, CPU {rounded(runs[side][-1].cpu)}")
     return {
@@ -215,12 +241,14 @@ def medians(parts: list[dict[str, float]]) -> dict[str, float]:
 
 
 def ratios(runs: dict[str, list[Outcome]], clock: str) -> dict[str, Any]:
-    """Peer's time over ours, each round's; ``whole`` is probing and summarizing, loading apart."""
-    pairs = [(getattr(o, clock), getattr(p, clock)) for o, p in zip(runs["ours"], runs["peer"], strict=True)]
+    """Peer's time over ours, each round's, loading apart; the parts are those of a run in which one follows the other."""
+    ours_runs = {"whole": "ours", "probing": "ours, one after the other", "summarizing": "ours, one after the other"}
     return {
-        "probing": [round(p["probing"] / o["probing"], 2) for o, p in pairs],
-        "summarizing": [round(p["summarizing"] / o["summarizing"], 2) for o, p in pairs],
-        "whole": [round((p["probing"] + p["summarizing"]) / (o["probing"] + o["summarizing"]), 2) for o, p in pairs],
+        part: [
+            round(getattr(theirs, clock)[part] / getattr(mine, clock)[part], 2)
+            for mine, theirs in zip(runs[side], runs["peer"], strict=True)
+        ]
+        for part, side in ours_runs.items()
     }
 
 

@@ -36,6 +36,8 @@ CACHE_BYTES = 1 << 30
 LARGEST_BATCH = 128
 LEAVING = 8
 """Finished rows leave the batch when they are one in so many of its rows."""
+FULL_ATTENTION = ("llama", "qwen2", "qwen3")
+"""Families in which a token sees all that its row's mask shows, so that the mask of a new token is known without asking."""
 NUCLEUS = 512
 """Most probable tokens in which the nucleus is looked for first."""
 
@@ -126,7 +128,7 @@ def generate(
         seeds: ``N`` seeds, one a row (see `row_seed`); needed only for sampling.
         batch_size: Rows at once; None: as many as fill 1 GiB of key-value cache, at most 128.
         stop_ids: Ids that end a row; None: `stop_ids_of`.
-        description: What the progress bar says.
+        description: What the progress bar says; empty: no bar.
         arrange: Told which prompts are the batch's rows whenever that changes; ascending, so that neighbours stay neighbours.
 
     Returns:
@@ -220,13 +222,13 @@ def _decode(
     rows, done = list(range(len(seeds))), [False] * len(seeds)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     mask = torch.cat([mask, mask.new_ones((len(seeds), rules.max_new_tokens))], dim=1)
-    seen, cache = ids.shape[1], None
+    seen, cache, rowwise = ids.shape[1], None, _takes_rowwise_masks(inner)
     if arrange:
         arrange(prompts)
     for step in range(rules.max_new_tokens):
         out = model(
             input_ids=ids,
-            attention_mask=mask[:, :seen],
+            attention_mask=mask[:, None, None, :seen].bool() if step and rowwise else mask[:, :seen],
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
@@ -254,6 +256,17 @@ def _decode(
         ids = torch.tensor(tokens, device=mask.device).unsqueeze(1)
         seen += 1
     return produced
+
+
+def _takes_rowwise_masks(model: Any) -> bool:
+    """Whether one new token a row may be given the mask ``(B, 1, 1, T)`` that the model would make of ``(B, T)`` at each step."""
+    config = model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None) or ["full_attention"]
+    return (
+        config.model_type in FULL_ATTENTION
+        and config._attn_implementation == "sdpa"
+        and set(kinds) == {"full_attention"}
+    )
 
 
 def _choose(logits: torch.Tensor, rules: _Rules, generators: Sequence[torch.Generator]) -> list[int]:

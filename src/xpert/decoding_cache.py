@@ -31,9 +31,11 @@ class _RoomyLayer(DynamicLayer):
         return self._show(last)
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep some rows."""
-        seen, size = self.get_seq_length(), self._all[0].shape[2]
-        self._all = [_enlarged(part.index_select(0, indices), size - seen) for part in self._show(seen)]
+        """Keep some rows, in the memory that is there."""
+        seen, n = self.get_seq_length(), len(indices)
+        for place, whole in enumerate(self._all):
+            whole[:n, :, :seen] = whole[:, :, :seen].index_select(0, indices)
+            self._all[place] = whole[:n]
         self._show(seen)
 
     def _show(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,7 +20,13 @@ _inside = threading.local()
 
 
 def track(items: Iterable[T], description: str, *, total: float | None = None) -> Iterator[T]:
-    """Yield the items, with a bar that shows how many are done and the time left; in a log, with a line that the stage began."""
+    """Yield the items, with a bar that shows how many are done and the time left; in a log, with a line that the stage began.
+
+    Without a description nothing is shown.
+    """
+    if not description:
+        yield from items
+        return
     if not sys.stderr.isatty():
         with _logged(description, _length(items, total)) as moved:
             for item in items:

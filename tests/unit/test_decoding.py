@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from xpert import decoding
 from xpert.decoding import generate, render, row_seed, stop_ids_of
 from xpert.errors import DataError, SettingsError, WeightsError
 from xpert.testing.tiny import tiny_causal_lm
@@ -129,3 +130,19 @@ def test_weights_that_are_not_finite(tmp_path: Path) -> None:
     model.model.norm.weight.data[0] = float("nan")
     with pytest.raises(WeightsError, match="not finite"):
         generate(model, tokenizer, ["a"], max_new_tokens=2)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_masks_given_ready_change_no_answer(architecture: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    folder = tiny_causal_lm(tmp_path / "base", architecture=architecture)
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    prompts = ["a", "the small cat sleeps in the warm sun", "why?"]
+    seen: list[int] = []
+    model.register_forward_pre_hook(lambda _, args, given: seen.append(given["attention_mask"].ndim), with_kwargs=True)
+    ready = decoding.generate(model, tokenizer, prompts, max_new_tokens=20)
+    assert set(seen[1:]) == {4}
+    monkeypatch.setattr(decoding, "FULL_ATTENTION", ())
+    assert decoding.generate(model, tokenizer, prompts, max_new_tokens=20) == ready
+    assert seen[-1] == 2

@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 
 from xpert.decompose.coefficients import CoefficientRule
 
@@ -299,7 +298,7 @@ class Block:
         if self.rule == "projection":
             return self.gram[:, j]
         recent = self.own[:, self._folded : len(self.taken)]
-        inner = self.rest[:, j] - recent @ recent[j]
+        inner = self.rest[:, j] - np.einsum("nk,k->n", recent, recent[j])  # BLAS would wake its threads for each word
         share = float(inner[j]) / max(float(self.norms[j]) ** 2, NOTHING**2)
         if self.doubtful and share < self.doubtful:
             raise ImpreciseError
@@ -319,11 +318,18 @@ class Block:
 
 
 def _solved(inner: Float64, factor: Float64) -> Float64:
-    """Columns ``(N, B)`` from inner products by forward substitution; zeros for words that add no direction."""
+    """Columns ``(N, B)`` from inner products by forward substitution in blocks; zeros for words that add no direction.
+
+    In NumPy alone: SciPy's BLAS has threads of its own, and the two would wait for each other.
+    """
     empty = np.diag(factor) == 0
     if empty.any():
         factor = factor + np.diag(empty.astype(np.float64))
-    solved = solve_triangular(factor, inner.T, lower=True, check_finite=False).T
+    solved = np.empty_like(inner)
+    for first in range(0, len(factor), _FOLD):
+        part = slice(first, first + _FOLD)
+        rest = inner[:, part] - solved[:, :first] @ factor[part, :first].T
+        np.matmul(rest, np.linalg.inv(factor[part, part]).T, out=solved[:, part])
     solved[:, empty] = 0
     return solved
 

@@ -19,7 +19,7 @@ def answers(
     generation: Generation,
     *,
     draw: str = "first",
-    what: str = "",
+    what: str | None = "",
     batch_size: int | None = None,
     arrange: Arrange | None = None,
 ) -> list[str]:
@@ -34,7 +34,7 @@ def answers(
         prompts: What to answer.
         generation: How.
         draw: Another name gives independent samples of the same seed.
-        what: Who answers, for the progress bar.
+        what: Who answers, for the progress bar; None: no bar.
         batch_size: Prompts answered at once; None: as ``generation`` says.
         arrange: See `xpert.decoding.generate`.
     """
@@ -47,7 +47,7 @@ def answers(
         top_p=generation.top_p,
         seeds=[row_seed(generation.seed, draw, prompt) for prompt in prompts],
         batch_size=batch_size or generation.batch_size,
-        description=f"answering as {what}" if what else "answering",
+        description="" if what is None else f"answering as {what}" if what else "answering",
         arrange=arrange,
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Event
 from typing import Any
 
 import torch
@@ -18,11 +19,15 @@ import torch
 from xpert.errors import IncompatibleModelError
 from xpert.tensors.lora import LoraAdapter, stacked
 
-__all__ = ["AdapterRows", "NotRowwiseError", "side_by_side"]
+__all__ = ["AdapterRows", "NotRowwiseError", "StoppedError", "side_by_side"]
 
 
 class NotRowwiseError(Exception):
     """A layer does not see the batch's rows one beside the other (experts see some tokens of some rows). Never leaves the prober."""
+
+
+class StoppedError(Exception):
+    """Nobody waits for these answers any more. Never leaves the thread that computes them."""
 
 
 class AdapterRows:
@@ -30,10 +35,11 @@ class AdapterRows:
 
     Args:
         stacks: Module name to ``A (G, in, r)`` and ``B (G, r, out)``.
+        stopped: When it is set, the next forward pass ends with `StoppedError`.
     """
 
-    def __init__(self, stacks: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
-        self._stacks = dict(stacks)
+    def __init__(self, stacks: Mapping[str, tuple[torch.Tensor, torch.Tensor]], stopped: Event | None = None) -> None:
+        self._stacks, self._stopped = dict(stacks), stopped
         self._there: list[int] = []
         self._used = dict(stacks)
         self._n_rows = 0
@@ -51,6 +57,8 @@ class AdapterRows:
 
     def add(self, name: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """``y (B, T, out)`` plus each row's own update of ``x (B, T, in)``, added in float32, as PEFT does it; ``y`` is used up."""
+        if self._stopped is not None and self._stopped.is_set():
+            raise StoppedError
         if x.ndim != 3 or x.shape[0] != self._n_rows:
             raise NotRowwiseError(f"{name}: input of shape {tuple(x.shape)} for {self._n_rows} rows")
         a, b = self._used[name]
@@ -64,12 +72,13 @@ class AdapterRows:
 
 
 @contextmanager
-def side_by_side(model: Any, adapters: Sequence[LoraAdapter]) -> Iterator[AdapterRows]:
+def side_by_side(model: Any, adapters: Sequence[LoraAdapter], *, stopped: Event | None = None) -> Iterator[AdapterRows]:
     """The base with hooks that send each row through its adapter, for the length of the block; they go after an error too.
 
     Args:
         model: The base, a Transformers model in evaluation mode; its weights are only read.
         adapters: ``G`` adapters of it. Rows are assigned to them by number.
+        stopped: Set from another thread, it ends the block's forward passes.
 
     Raises:
         xpert.errors.IncompatibleModelError: An adapter changes a module that the base has not, or that is of another shape.
@@ -77,7 +86,7 @@ def side_by_side(model: Any, adapters: Sequence[LoraAdapter]) -> Iterator[Adapte
     names = sorted({name for adapter in adapters for name in adapter.modules})
     modules = {name: _module(model, name) for name in names}
     stacks = {name: _stack(name, modules[name], adapters) for name in names}
-    rows, handles = AdapterRows(stacks), []
+    rows, handles = AdapterRows(stacks, stopped), []
     try:
         for name, module in modules.items():
             handles.append(module.register_forward_hook(_hook(rows, name)))

@@ -23,7 +23,7 @@ from xpert.modalities.text.many import answers_of_groups
 from xpert.references import Kind, declared_base, kind_of, parse_reference, resolve
 from xpert.tensors.lora import is_plain_lora
 from xpert.types import Generation, ModelCard
-from xpert.weights import digest, model_digest, weight_files
+from xpert.weights import digest, model_digest, tensor_shapes, weight_files
 
 __all__ = ["TextProber"]
 
@@ -47,6 +47,7 @@ class TextProber:
         self._model = load_model(self.folder, device=self.device, dtype=self.dtype)
         self._recorded: dict[str, RecordedAnswers] = {}
         self._skeleton: Any = None
+        self._fitting: set[tuple[object, ...]] = set()
 
     def close(self) -> None:
         """Free the weights. A second call does nothing."""
@@ -166,10 +167,15 @@ class TextProber:
         return kind
 
     def _check_on_skeleton(self, folder: Path) -> None:
-        """One skeleton serves all adapters; after an error the next one gets a new one."""
+        """One skeleton serves all adapters, once for those of one config and shape; after an error the next one gets a new one."""
+        config = (folder / "adapter_config.json").read_bytes()
+        key = config, tuple(sorted(tensor_shapes(weight_files(folder)).items()))
+        if key in self._fitting:
+            return
         skeleton, self._skeleton = self._skeleton or skeleton_of(self.folder), None
         check_adapter(folder, skeleton)
         self._skeleton = skeleton
+        self._fitting.add(key)
 
     @cached_property
     def _digest(self) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from xpert.errors import IncompatibleModelError, WeightsError
+from xpert.modalities.text import prober as prober_module
 from xpert.modalities.text.grouped import AdapterRows, NotRowwiseError, side_by_side
 from xpert.modalities.text.many import group_sizes
 from xpert.modalities.text.prober import TextProber
@@ -149,3 +151,62 @@ def test_groups_are_even_and_fit() -> None:
         assert sum(sizes) == n
         assert all(size == 1 or size * prompts <= rows for size in sizes)
         assert not sizes or max(sizes) - min(sizes) <= 1
+
+
+@pytest.fixture
+def four_threads() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield 4
+    torch.set_num_threads(before)
+
+
+def test_groups_on_several_threads_answer_the_same(tmp_path: Path, four_threads: int) -> None:
+    base = tiny_causal_lm(tmp_path / "base")
+    references = different_adapters(base, tmp_path)
+    prober = TextProber(str(base), device="cpu")
+    generation = Generation(max_new_tokens=12)
+    alone = {reference: prober.answer(reference, PROMPTS, generation) for reference in references}
+    assert dict(prober.answer_many(references, PROMPTS, generation)) == alone
+    assert torch.get_num_threads() == four_threads
+    prober.close()
+
+
+def test_leaving_off_stops_the_other_groups(tmp_path: Path, four_threads: int) -> None:
+    base = tiny_causal_lm(tmp_path / "base")
+    references = different_adapters(base, tmp_path)
+    prober = TextProber(str(base), device="cpu")
+    coming = prober.answer_many(references, PROMPTS, Generation(max_new_tokens=300))
+    next(coming)
+    coming.close()  # returns when the threads are gone
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    assert torch.get_num_threads() == four_threads
+    assert not [hook for module in prober._live().modules() for hook in module._forward_hooks]
+    prober.close()
+
+
+def test_an_error_in_one_group_stops_all(tmp_path: Path, four_threads: int) -> None:
+    base = tiny_causal_lm(tmp_path / "base")
+    references = different_adapters(base, tmp_path)
+    file = Path(references[2]) / "adapter_model.safetensors"
+    tensors = load_file(file)
+    next(iter(tensors.values())).view(-1)[0] = float("nan")
+    save_file(tensors, file, metadata={"format": "pt"})
+    prober = TextProber(str(base), device="cpu")
+    with pytest.raises(WeightsError, match="a2"):
+        list(prober.answer_many(references, PROMPTS, Generation(max_new_tokens=8)))
+    assert torch.get_num_threads() == four_threads
+    prober.close()
+
+
+def test_adapters_of_one_config_and_shape_are_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = tiny_causal_lm(tmp_path / "base")
+    same = [str(tiny_adapter(base, tmp_path / f"same{i}", seed=i)) for i in range(3)]
+    other = str(tiny_adapter(base, tmp_path / "other", rank=2))
+    checked: list[Path] = []
+    check = prober_module.check_adapter
+    monkeypatch.setattr(prober_module, "check_adapter", lambda f, s: (checked.append(f), check(f, s))[1])
+    prober = TextProber(str(base), device="cpu")
+    list(prober.answer_many([*same, other], PROMPTS, Generation(max_new_tokens=2)))
+    assert [folder.name for folder in checked] == ["same0", "other"]
+    prober.close()
