@@ -77,3 +77,22 @@ def tiny_summarizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from xpert.testing.tiny import tiny_causal_lm
 
     return tiny_causal_lm(tmp_path_factory.mktemp("summarizer") / "summarizer", seed=7, hidden_size=48)
+
+
+@pytest.fixture(scope="session")
+def tiny_pipelines(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A function: family -> folders of a tiny pipeline (``base``), and of an ``adapter`` and a ``full`` personalization of it."""
+    pytest.importorskip("diffusers")
+    from xpert.testing.tiny_pipelines import tiny_pipeline, tiny_pipeline_adapter, tiny_pipeline_full
+
+    root, made = tmp_path_factory.mktemp("pipelines"), dict[str, dict[str, Path]]()
+
+    def of(family: Any = "sd15") -> dict[str, Path]:
+        if family not in made:
+            base = tiny_pipeline(root / family / "base", family=family)
+            adapter = tiny_pipeline_adapter(base, root / family / "adapter", seed=1)
+            full = tiny_pipeline_full(base, root / family / "full", seed=1)
+            made[family] = {"base": base, "adapter": adapter, "full": full}
+        return made[family]
+
+    return of

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "N_SAID",
     "AnswerPair",
     "Array",
     "Axis",
@@ -24,7 +25,6 @@ __all__ = [
     "Example",
     "Explanation",
     "Generation",
-    "N_SAID",
     "MergePlan",
     "ModelCard",
     "Selection",

@@ -366,3 +366,13 @@ def test_candidates_order_the_words_and_may_be_missing(tmp_path: Path) -> None:
     rehash(folder, path.name)
     with pytest.raises(CatalogError, match="'candidates' has a value of the wrong type"):
         Catalog.from_pretrained(folder)
+
+
+def test_settings_of_the_modality_stand_in_the_header_where_there_are_some() -> None:
+    plain = make_catalog().provenance
+    assert "settings" not in plain.to_json()
+    told = replace(plain, settings={"steps": 20, "negative_prompt": "rain"})
+    assert Provenance.from_json(told.to_json(), "here") == told
+    assert Provenance.from_json(plain.to_json(), "here") == plain
+    with pytest.raises(CatalogError, match="'settings' has a value of the wrong type"):
+        Provenance.from_json(told.to_json() | {"settings": [1]}, "here")
