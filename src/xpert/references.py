@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from xpert.errors import IncompatibleModelError, RecordedModelError, ReferenceNotFoundError, SettingsError
 from xpert.tensors.files import sha256_file
-from xpert.weights import digest, tensor_shapes, weight_files
+from xpert.weights import LORA_FILE, digest, tensor_shapes, weight_files
 
 __all__ = [
     "Kind",
@@ -40,6 +40,7 @@ _MARKS: dict[str, Kind] = {
     "adapter_config.json": "adapter",
     "model_index.json": "pipeline",
     "config.json": "full",
+    LORA_FILE: "adapter",
 }
 _FILES = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "*.jsonl", "README.md")
 _NO_DOWNLOAD = ("*.onnx*", "onnx/*", "*.gguf", "original/*", "checkpoint-*/*")
@@ -242,6 +243,8 @@ def declared_base(folder: Path) -> str | None:
         xpert.errors.IncompatibleModelError: The file cannot be read.
     """
     file = folder / "adapter_config.json"
+    if not file.is_file() and (folder / LORA_FILE).is_file():
+        return None
     try:
         config: Any = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -18,7 +18,10 @@ from xpert.tensors.files import sha256_file
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_finite", "digest", "model_digest", "tensor_shapes", "weight_files"]
+__all__ = ["LORA_FILE", "check_finite", "digest", "model_digest", "tensor_shapes", "weight_files"]
+
+LORA_FILE = "pytorch_lora_weights.safetensors"
+"""The file in which diffusers keeps a LoRA adapter of a pipeline."""
 
 _LARGEST_HEADER = 100 << 20
 _SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt")
@@ -39,6 +42,8 @@ def weight_files(folder: str | Path) -> list[Path]:
         files = sorted(folder.glob("**/*.safetensors"))
     elif (folder / "adapter_config.json").is_file():
         files = sorted(folder.glob("adapter_model.safetensors"))
+    elif (folder / LORA_FILE).is_file() and not (folder / "config.json").is_file():
+        files = [folder / LORA_FILE]
     elif (index := folder / "model.safetensors.index.json").is_file():
         return _shards(index)
     else:
