@@ -6,7 +6,7 @@ The flow, in reading order::
 
 A server explains a pool of models with `Explainer` and publishes a `Catalog` (a `SubvectorBasis` with one coordinate row a
 model). A device finds its user's nearest model with `Selector`, may merge several with `Merger`, and fine-tunes the result
-with a `DeviceTrainer` such as `TorchTrainer`. Names are imported at first use: ``import xpert`` loads no torch.
+with a `DeviceTrainer` such as `TorchTrainer` (text) or `DiffusionTrainer` (images). Names are imported at first use: ``import xpert`` loads no torch.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from xpert.summarizers.encoder import EncoderSummarizer
     from xpert.summarizers.hf import HFSummarizer
     from xpert.summarizers.instructions import Instruction
+    from xpert.trainers.diffusion.trainer import DiffusionTrainer
     from xpert.trainers.torch import TorchTrainer
     from xpert.types import (
         AnswerPair,
@@ -73,6 +74,7 @@ _HOME = {
     "xpert.summarizers.encoder": ["EncoderSummarizer"],
     "xpert.summarizers.hf": ["HFSummarizer"],
     "xpert.summarizers.instructions": ["Instruction"],
+    "xpert.trainers.diffusion.trainer": ["DiffusionTrainer"],
     "xpert.trainers.torch": ["TorchTrainer"],
     "xpert.types": [
         "AnswerPair",
@@ -96,6 +98,7 @@ __all__ = [
     "Catalog",
     "Coordinates",
     "DeviceTrainer",
+    "DiffusionTrainer",
     "EncoderSummarizer",
     "Example",
     "Explainer",
