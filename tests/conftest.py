@@ -77,3 +77,33 @@ def tiny_summarizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from xpert.testing.tiny import tiny_causal_lm
 
     return tiny_causal_lm(tmp_path_factory.mktemp("summarizer") / "summarizer", seed=7, hidden_size=48)
+
+
+@pytest.fixture(scope="session")
+def picture_examples(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """Eight small pictures of several shapes with captions, as files."""
+    image = pytest.importorskip("PIL.Image")
+    import numpy as np
+
+    from xpert.types import Example
+
+    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    examples: list[Any] = []
+    for i in range(8):
+        colour = random.integers(0, 255, 3)
+        values = np.clip(colour + random.integers(-40, 40, (32 + 4 * (i % 3), 36, 3)), 0, 255)
+        image.fromarray(values.astype(np.uint8)).save(folder / f"{i}.png")
+        examples.append(Example(prompt=f"the sun {i % 4}", response=str(folder / f"{i}.png")))
+    return examples
+
+
+@pytest.fixture(scope="session")
+def pipeline_of(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The tiny pipeline of a family (`xpert.testing.tiny_pipelines.FAMILIES`), made at first use."""
+    pytest.importorskip("diffusers")
+    from functools import cache
+
+    from xpert.testing.tiny_pipelines import tiny_pipeline
+
+    folder = tmp_path_factory.mktemp("pipelines")
+    return cache(lambda family: tiny_pipeline(folder / family, family=family))

@@ -105,7 +105,8 @@ def write_pipeline_lora(adapters: Mapping[str, LoraAdapter], folder: str | Path)
             b = factors.b if kernel is None else factors.b[:, :, None, None]
             tensors[f"{component}.{module}.lora_A.weight"] = a.detach().cpu().contiguous()
             tensors[f"{component}.{module}.lora_B.weight"] = b.detach().cpu().contiguous()
-    metadata = {"format": "pt", _METADATA: json.dumps(settings, indent=2, sort_keys=True)}
+    # One entry alone: safetensors writes several in an order that changes from run to run.
+    metadata = {_METADATA: json.dumps(settings, indent=2, sort_keys=True)}
     save_file(tensors, Path(folder) / LORA_FILE, metadata=metadata)
 
 
