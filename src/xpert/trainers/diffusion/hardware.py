@@ -51,6 +51,5 @@ def accelerated(device: str | None, precision: str) -> Iterator[tuple[Any, torch
     try:
         yield accelerator, chosen if chosen is not None else accelerator.device
     finally:
-        accelerator.free_memory()
         if ours:
             AcceleratorState._reset_state(reset_partial_state=not several)

@@ -192,12 +192,17 @@ def _open(folder: Path) -> Any:
     unused: dict[str, Any] = {name: None for name in ("safety_checker", "image_encoder") if name in index}
     if "safety_checker" in unused:
         unused["requires_safety_checker"] = False
+    bars = library.utils.logging.is_progress_bar_enabled()
+    library.utils.logging.disable_progress_bar()
     try:
         return library.DiffusionPipeline.from_pretrained(
             folder, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True, **unused
         )
     except (OSError, ValueError, RuntimeError, AttributeError, KeyError) as error:
         raise WeightsError(f"{folder}: cannot be loaded as a pipeline ({_line(error)})") from error
+    finally:
+        if bars:
+            library.utils.logging.enable_progress_bar()
 
 
 def _new_config(settings: DiffusionSettings, family: str) -> Any:
