@@ -80,6 +80,25 @@ def tiny_summarizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_pipelines(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A function: family -> folders of a tiny pipeline (``base``), and of an ``adapter`` and a ``full`` personalization of it."""
+    pytest.importorskip("diffusers")
+    from xpert.testing.tiny_pipelines import tiny_pipeline, tiny_pipeline_adapter, tiny_pipeline_full
+
+    root, made = tmp_path_factory.mktemp("pipelines"), dict[str, dict[str, Path]]()
+
+    def of(family: Any = "sd15") -> dict[str, Path]:
+        if family not in made:
+            base = tiny_pipeline(root / family / "base", family=family)
+            adapter = tiny_pipeline_adapter(base, root / family / "adapter", seed=1)
+            full = tiny_pipeline_full(base, root / family / "full", seed=1)
+            made[family] = {"base": base, "adapter": adapter, "full": full}
+        return made[family]
+
+    return of
+
+
+@pytest.fixture(scope="session")
 def picture_examples(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """Eight small pictures of several shapes with captions, as files."""
     image = pytest.importorskip("PIL.Image")
@@ -98,12 +117,6 @@ def picture_examples(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 
 
 @pytest.fixture(scope="session")
-def pipeline_of(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The tiny pipeline of a family (`xpert.testing.tiny_pipelines.FAMILIES`), made at first use."""
-    pytest.importorskip("diffusers")
-    from functools import cache
-
-    from xpert.testing.tiny_pipelines import tiny_pipeline
-
-    folder = tmp_path_factory.mktemp("pipelines")
-    return cache(lambda family: tiny_pipeline(folder / family, family=family))
+def pipeline_of(tiny_pipelines: Any) -> Any:
+    """The tiny base pipeline of a family (`xpert.testing.tiny_pipelines.FAMILIES`), made at first use."""
+    return lambda family: tiny_pipelines(family)["base"]

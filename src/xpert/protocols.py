@@ -26,6 +26,7 @@ __all__ = [
     "Prober",
     "PromptSpace",
     "PromptTunable",
+    "ReferenceModality",
     "SelectionMethod",
     "SubvectorContext",
     "SubvectorSource",
@@ -92,12 +93,30 @@ class FingerprintedProber(Prober, Protocol):
 
 @runtime_checkable
 class Modality(Protocol):
-    """What a model, a prompt and an answer are: text or images."""
+    """What a model, a prompt and an answer are: text or images.
+
+    One with an attribute ``measured`` (names of `xpert.measured`) has these quantities measured beside the summarizer. One whose
+    answers depend on options is a dataclass with the options as fields, and its probers have an attribute ``settings``: option to
+    value (JSON) as they were decided, which the catalog stores, and with which it is made again.
+    """
 
     name: str
 
     def open(self, base: str, *, device: str | None = None, dtype: str | None = None) -> AbstractContextManager[Prober]:
         """Load the base once; the weights are gone when the context is left, after an error too."""
+        ...
+
+
+@runtime_checkable
+class ReferenceModality(Modality, Protocol):
+    """A modality that knows its own models, so that it need not be named."""
+
+    def accepts(self, reference: str) -> bool:
+        """Whether a reference names a base of this modality; told from file names and small files.
+
+        Raises:
+            xpert.errors.ReferenceNotFoundError: It names nothing.
+        """
         ...
 
 

@@ -70,7 +70,12 @@ SUBVECTORS = Registry(
     },
 )
 MODALITIES = Registry(
-    family="modality", group="xpert.modalities", builtin={"text": "xpert.modalities.text:TextModality"}
+    family="modality",
+    group="xpert.modalities",
+    builtin={
+        "text": "xpert.modalities.text:TextModality",
+        "diffusion": "xpert.modalities.diffusion:DiffusionModality",
+    },
 )
 MERGERS = Registry(
     family="merge method", group="xpert.mergers", builtin={"linear": "xpert.mergers.linear:LinearMerger"}

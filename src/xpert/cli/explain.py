@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from xpert.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from xpert.catalog import Catalog
+    from xpert.protocols import Modality
     from xpert.summarizers.instructions import Instruction
 
 __all__ = ["explain"]
@@ -94,6 +96,18 @@ WordsOption: TypeAlias = Annotated[
     Path | None,
     typer.Option("--words", metavar="FILE", help="The words that an encoder: summarizer chooses from, one a line."),
 ]
+ModalityOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--modality", metavar="NAME", help="text, diffusion or a plugin's; told from the base if left out."),
+]
+SetOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="An option of the modality, such as steps=20 or guidance_scale=5. Repeatable.",
+    ),
+]
 SeedOption: TypeAlias = Annotated[int | None, typer.Option("--seed", help="The seed of everything that is drawn: 0.")]
 
 
@@ -117,6 +131,8 @@ def explain(
     seed: SeedOption = None,
     instruction: InstructionOption = None,
     words: WordsOption = None,
+    modality: ModalityOption = None,
+    settings: SetOption = None,
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
     device: DeviceOption = None,
@@ -132,6 +148,7 @@ def explain(
     options = {"base": base, "summarizer": summarizer, "n_prompts": n_prompts, "seed": seed, "centering": centering}
     options |= {"subvectors": subvectors, "eps_orth": eps_orth, "eps_dec": eps_dec, "device": device, "dtype": dtype}
     given = _given(**options, cache=cache_folder(cache, no_cache), instruction=aspect(instruction, words, summarizer))
+    given |= _given(modality=modality_with(modality, settings or [], base, grows=catalog is not None))
     decoding = _given(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     if remove and catalog is None:
         raise SettingsError(f"--remove {remove[0]}: from which catalog? give --catalog OLD")
@@ -213,6 +230,32 @@ def aspect(instruction: str | None, words: Path | None, summarizer: str | None) 
         raise SettingsError(f"--words {words}: {summarizer} finds its words itself: leave it out, or take an encoder:")
     asked = asked or LANGUAGE_STYLE
     return replace(asked, words=load_words(words), carriers=asked.carriers)
+
+
+def modality_with(name: str | None, settings: list[str], base: str | None, *, grows: bool) -> str | Modality | None:
+    """The modality that is asked for, with options ``NAME=VALUE`` (numbers as JSON writes them, else texts).
+
+    Raises:
+        xpert.errors.SettingsError: A text has no ``=``, or no such option; or options for a catalog, which has its own.
+    """
+    from xpert.modalities import load_modality, modality_of
+
+    if not settings:
+        return name
+    if grows:
+        raise SettingsError(f"--set {settings[0]}: a catalog grows by its own options: leave --set out")
+    values: dict[str, Any] = {}
+    for text in settings:
+        option, sign, value = text.partition("=")
+        if not option or not sign:
+            raise SettingsError(f"--set {text!r}: expected NAME=VALUE, such as steps=20")
+        try:
+            values[option] = json.loads(value)
+        except ValueError:
+            values[option] = value
+    if name is None and base is None:
+        raise SettingsError("--base: expected a reference; only with --catalog it may be left out")
+    return load_modality(name or modality_of(str(base)), values)
 
 
 def named_models(pairs: list[str], folder: Path | None, *, may_be_none: bool = False) -> dict[str, str]:

@@ -39,7 +39,7 @@ def answers_of_groups(
     Args:
         model: The base, unchanged afterwards.
         tokenizer: Its tokenizer.
-        folders: Adapters that passed `xpert.modalities.text.adapters.check_adapter` on this base.
+        folders: Adapters that passed `xpert.modalities.adapters.check_adapter` on this base.
         prompts: ``P`` prompts.
         generation: How to answer. Its batch size, if any, bounds the rows of all adapters together.
 
