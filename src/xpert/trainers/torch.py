@@ -10,6 +10,8 @@ from typing import Any
 
 from xpert.decoding import stop_ids_of
 from xpert.errors import SettingsError
+from xpert.references import kind_of, resolve
+from xpert.tensors.lora_pipeline import is_pipeline_lora
 from xpert.trainers.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from xpert.trainers.data import data_digest, encode, eval_batches, share_out
 from xpert.trainers.language import LanguageLearner
@@ -91,6 +93,12 @@ class TorchTrainer:
             raise SettingsError(f"checkpoint_every: expected at least 1, got {self.checkpoint_every!r}")
         if self.settings.method == "full" and (self.rank, self.alpha, self.target_modules) != (None, None, None):
             raise SettingsError("rank, alpha and target_modules are for method='lora', not for method='full'")
+
+    @staticmethod
+    def accepts(start: str | Path) -> bool:
+        """Whether a start is a model of Transformers or a PEFT adapter of one; nothing is loaded."""
+        kind = kind_of(start)
+        return kind == "full" or (kind == "adapter" and not is_pipeline_lora(resolve(start)))
 
     @property
     def settings(self) -> TrainSettings:

@@ -25,6 +25,7 @@ from xpert.trainers.diffusion.objective import level_weights, noise_levels
 from xpert.trainers.diffusion.output import write_pipeline
 from xpert.trainers.diffusion.pictures import Picture, pictures_digest, pictures_of
 from xpert.trainers.diffusion.settings import DEFAULTS, RECIPES, DiffusionSettings, learning_rates
+from xpert.trainers.diffusion.sources import load_pictures
 from xpert.trainers.loop import Run, carry_out
 from xpert.trainers.optimizer import make_optimizer
 from xpert.trainers.output import check_target, finished, model_card, report_of, write_result
@@ -151,6 +152,10 @@ class DiffusionTrainer:
             **{name: getattr(self, name) for name in names},
             target_modules=targets if targets is None or isinstance(targets, str) else tuple(targets),
         )
+
+    def load_examples(self, source: str | Path) -> list[Example]:
+        """Images with captions from a file, a folder or a data set: `xpert.trainers.diffusion.sources.load_pictures`."""
+        return load_pictures(source, self.caption_column)
 
     def fit(
         self,

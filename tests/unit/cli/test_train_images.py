@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("diffusers")
+pytest.importorskip("accelerate")
+
+from xpert.cli import main
+from xpert.registry import TRAINERS
+from xpert.testing.tiny_pipelines import tiny_pipeline_adapter
+from xpert.trainers.choose import trainer_for
+from xpert.types import Example
+
+LORA = "pytorch_lora_weights.safetensors"
+
+
+def folder_of(examples: list[Example], folder: Path, column: str) -> Path:
+    """A folder of images with ``metadata.jsonl``."""
+    folder.mkdir()
+    rows: list[str] = []
+    for example in examples:
+        file = Path(example.response)
+        (folder / file.name).write_bytes(file.read_bytes())
+        rows.append(json.dumps({"file_name": file.name, column: example.prompt}))
+    (folder / "metadata.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+def test_the_trainer_follows_the_start(
+    pipeline_of: Any, tiny_base: Path, tiny_adapters: dict[str, Path], tmp_path: Path
+) -> None:
+    base = pipeline_of("sd15")
+    adapter = tiny_pipeline_adapter(base, tmp_path / "a")
+    assert [trainer_for(start) for start in (base, adapter)] == ["diffusion", "diffusion"]
+    assert [trainer_for(start) for start in (tiny_base, tiny_adapters["poet"])] == ["torch", "torch"]
+    assert TRAINERS.names()[:2] == ["torch", "diffusion"]
+
+
+def test_a_pipeline_is_trained_from_the_command_line(
+    pipeline_of: Any, picture_examples: list[Example], tmp_path: Path, capsys: Any
+) -> None:
+    data = folder_of(picture_examples, tmp_path / "data", "text")
+    start = ["--start", str(pipeline_of("sd15")), "--data", str(data), "--out", str(tmp_path / "o")]
+    options = ["--max-steps", "2", "--batch-size", "1", "--accumulation", "2", "--center-crop", "--random-flip"]
+    assert main(["train", *start, *options, "--rank", "2", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["steps"] == 2
+    assert document["samples"] == 4
+    assert {"seconds", "first_loss", "last_loss", "trainable_parameters", "out"} <= document.keys()
+    assert (tmp_path / "o" / LORA).is_file()
+    other = folder_of(picture_examples, tmp_path / "other", "described")
+    start[3] = str(other)
+    assert main(["train", *start, "--max-steps", "1"]) == 2
+    assert "has no caption: write captions, or set --caption-template" in capsys.readouterr().err
+    assert main(["train", *start, "--max-steps", "1", "--caption-column", "described"]) == 0
+
+
+def test_options_of_another_trainer_are_told(pipeline_of: Any, tiny_base: Path, tmp_path: Path, capsys: Any) -> None:
+    data = tmp_path / "me.jsonl"
+    data.write_text('{"text": "hello"}\n')
+    for start, option, trainer in (
+        (pipeline_of("sd15"), ["--max-length", "8"], "diffusion"),
+        (tiny_base, ["--snr-gamma", "5"], "torch"),
+    ):
+        arguments = ["train", "--start", str(start), "--data", str(data), "--out", str(tmp_path / "o"), *option]
+        assert main(arguments) == 2
+        err = capsys.readouterr().err.strip().splitlines()
+        assert err[-1].startswith(
+            f"xpert: error: {option[0]}: the trainer '{trainer}', which trains this start, has no"
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_accelerate_launches_it(
+    processes: int, pipeline_of: Any, picture_examples: list[Example], tmp_path: Path
+) -> None:
+    """Two processes with half of each step's images learn what one with all of them does."""
+    data = folder_of(picture_examples, tmp_path / "data", "text")
+    train = ["--start", str(pipeline_of("sd15")), "--data", str(data), "--max-steps", "3", "--rank", "2", "--json"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    environment = {**os.environ, "PYTHONWARNINGS": "default", "OMP_NUM_THREADS": "1"}
+    size = ["--batch-size", str(4 // processes), "--out", str(tmp_path / "launched")]
+    done = subprocess.run(
+        [*launch, "-m", "xpert", "train", *train, *size], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    launched = json.loads(done.stdout)
+    alone = [sys.executable, "-m", "xpert", "train", *train, "--batch-size", "4", "--out", str(tmp_path / "alone")]
+    told = subprocess.run(alone, capture_output=True, text=True, env=environment, check=True)
+    single = json.loads(told.stdout)
+    assert launched["samples"] == single["samples"] == 12
+    for name in ("first_loss", "last_loss"):
+        assert launched[name] == pytest.approx(single[name], rel=1e-4)
+    assert [loss for _, loss in launched["eval_losses"]] == pytest.approx(
+        [loss for _, loss in single["eval_losses"]], rel=1e-4
+    )
