@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 diffusers = pytest.importorskip("diffusers")
+pytest.importorskip("accelerate")
 
 from xpert.errors import (  # noqa: E402
     DataError,
