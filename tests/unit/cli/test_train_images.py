@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -78,32 +79,42 @@ def test_options_of_another_trainer_are_told(pipeline_of: Any, tiny_base: Path, 
         )
 
 
+def launched(train: list[str], processes: int) -> list[str]:
+    """Standard output of each process: one of ``accelerate launch``, or several as it starts them."""
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command, environment = [sys.executable, "-m"], {**os.environ, "OMP_NUM_THREADS": "1"}
+    if processes == 1:
+        command += ["accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1"]
+        command += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
+    else:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
+        environment |= {"LOCAL_WORLD_SIZE": str(processes)}
+    ranks = [{} if processes == 1 else {"RANK": str(i), "LOCAL_RANK": str(i)} for i in range(processes)]
+    running = [
+        subprocess.Popen([*command, "xpert", "train", *train], env={**environment, **rank}, **options) for rank in ranks
+    ]
+    said = [process.communicate() for process in running]
+    assert [process.returncode for process in running] == [0] * processes, [err for _, err in said]
+    return [out for out, _ in said]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_launched_runs_learn_what_one_process_learns(
     processes: int, pipeline_of: Any, picture_examples: list[Example], tmp_path: Path
 ) -> None:
-    """One process of ``accelerate launch``; two of torchrun (what it starts several with), each with half of a step's images."""
+    """Two processes have half of a step's images each."""
     base, data = pipeline_of("sd15"), folder_of(picture_examples, tmp_path / "data", "text")
     single = DiffusionTrainer(max_steps=3, rank=2, batch_size=4).fit(base, picture_examples, out=tmp_path / "alone")
-    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    if processes == 2:
-        launch = ["torch.distributed.run", "--nproc-per-node", "2"]
     train = ["--start", str(base), "--data", str(data), "--max-steps", "3", "--rank", "2", "--json"]
     train += ["--batch-size", str(4 // processes), "--out", str(tmp_path / "launched")]
-    done = subprocess.run(
-        [sys.executable, "-m", *launch, "-m", "xpert", "train", *train],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    launched = json.loads(done.stdout)  # one document, whatever the number of processes
-    assert launched["samples"] == single.samples == 12
-    for mine, theirs in (
-        (launched["eval_losses"], single.eval_losses),
-        ([[0, launched["last_loss"]]], [(0, single.last_loss)]),
-    ):
-        assert [loss for _, loss in mine] == pytest.approx([loss for _, loss in theirs], rel=1e-4)
+    out = launched(train, processes)
+    told = json.loads(out[0])
+    assert out[1:] == [""] * (processes - 1)  # one document, whatever the number of processes
+    assert told["samples"] == single.samples == 12
+    assert told["last_loss"] == pytest.approx(single.last_loss, rel=1e-4)
+    theirs = [loss for _, loss in single.eval_losses]
+    assert [loss for _, loss in told["eval_losses"]] == pytest.approx(theirs, rel=1e-4)
