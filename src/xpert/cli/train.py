@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +74,7 @@ def _train(start: str, data: str, out: Path, *, backend: str | None, resume: boo
     trainer = factory(**_known(factory, name, {key: value for key, value in used.items() if value is not None}))
     report = trainer.fit(start, _examples(trainer, data), out=out, resume=resume)
     if os.environ.get("RANK", "0") != "0":  # of several processes that accelerate has launched, one tells
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return _outcome(report)
 
 

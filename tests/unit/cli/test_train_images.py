@@ -111,7 +111,7 @@ def test_launched_runs_learn_what_one_process_learns(
     single = DiffusionTrainer(max_steps=3, rank=2, batch_size=4).fit(base, picture_examples, out=tmp_path / "alone")
     train = ["--start", str(base), "--data", str(data), "--max-steps", "3", "--rank", "2", "--json"]
     train += ["--batch-size", str(4 // processes), "--out", str(tmp_path / "launched")]
-    out = launched(train, processes)
+    out = launched([*train, "--device", "cpu"], processes)
     told = json.loads(out[0])
     assert out[1:] == [""] * (processes - 1)  # one document, whatever the number of processes
     assert told["samples"] == single.samples == 12

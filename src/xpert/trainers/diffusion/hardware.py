@@ -48,6 +48,10 @@ def accelerated(device: str | None, precision: str) -> Iterator[tuple[Any, torch
         )
     except ValueError as error:
         raise SettingsError(f"precision={precision!r}: {' '.join(str(error).split())}") from error
+    if several and accelerator.num_processes == 1:
+        raise SettingsError(
+            f"device: {os.environ['WORLD_SIZE']} processes were launched, and there is no accelerator: give device='cpu'"
+        )
     try:
         yield accelerator, chosen if chosen is not None else accelerator.device
     finally:
