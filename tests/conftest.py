@@ -96,3 +96,27 @@ def tiny_pipelines(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return made[family]
 
     return of
+
+
+@pytest.fixture(scope="session")
+def picture_examples(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """Eight small pictures of several shapes with captions, as files."""
+    image = pytest.importorskip("PIL.Image")
+    import numpy as np
+
+    from xpert.types import Example
+
+    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    examples: list[Any] = []
+    for i in range(8):
+        colour = random.integers(0, 255, 3)
+        values = np.clip(colour + random.integers(-40, 40, (32 + 4 * (i % 3), 36, 3)), 0, 255)
+        image.fromarray(values.astype(np.uint8)).save(folder / f"{i}.png")
+        examples.append(Example(prompt=f"the sun {i % 4}", response=str(folder / f"{i}.png")))
+    return examples
+
+
+@pytest.fixture(scope="session")
+def pipeline_of(tiny_pipelines: Any) -> Any:
+    """The tiny base pipeline of a family (`xpert.testing.tiny_pipelines.FAMILIES`), made at first use."""
+    return lambda family: tiny_pipelines(family)["base"]

@@ -6,7 +6,7 @@ The flow, in reading order::
 
 A server explains a pool of models with `Explainer` and publishes a `Catalog` (a `SubvectorBasis` with one coordinate row a
 model). A device finds its user's nearest model with `Selector`, may merge several with `Merger`, and fine-tunes the result
-with a `DeviceTrainer` such as `TorchTrainer`. Names are imported at first use: ``import xpert`` loads no torch.
+with a `DeviceTrainer` such as `TorchTrainer` (text) or `DiffusionTrainer` (images). Names are imported at first use: ``import xpert`` loads no torch.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from xpert.summarizers.image_encoder import ImageEncoderSummarizer
     from xpert.summarizers.instructions import Instruction
     from xpert.summarizers.vlm import VLMSummarizer
+    from xpert.trainers.diffusion.trainer import DiffusionTrainer
     from xpert.trainers.torch import TorchTrainer
     from xpert.types import (
         AnswerPair,
@@ -77,6 +78,7 @@ _HOME = {
     "xpert.summarizers.image_encoder": ["ImageEncoderSummarizer"],
     "xpert.summarizers.instructions": ["Instruction"],
     "xpert.summarizers.vlm": ["VLMSummarizer"],
+    "xpert.trainers.diffusion.trainer": ["DiffusionTrainer"],
     "xpert.trainers.torch": ["TorchTrainer"],
     "xpert.types": [
         "AnswerPair",
@@ -100,6 +102,7 @@ __all__ = [
     "Catalog",
     "Coordinates",
     "DeviceTrainer",
+    "DiffusionTrainer",
     "EncoderSummarizer",
     "Example",
     "Explainer",

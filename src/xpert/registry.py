@@ -99,4 +99,11 @@ MODALITIES = Registry(
 MERGERS = Registry(
     family="merge method", group="xpert.mergers", builtin={"linear": "xpert.mergers.linear:LinearMerger"}
 )
-TRAINERS = Registry(family="trainer", group="xpert.trainers", builtin={"torch": "xpert.trainers.torch:TorchTrainer"})
+TRAINERS = Registry(
+    family="trainer",
+    group="xpert.trainers",
+    builtin={
+        "torch": "xpert.trainers.torch:TorchTrainer",
+        "diffusion": "xpert.trainers.diffusion.trainer:DiffusionTrainer",
+    },
+)

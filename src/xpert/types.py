@@ -252,7 +252,7 @@ class TrainingReport:
         steps: Optimizer steps done.
         seconds: Wall-clock time of training, evaluation included, loading not.
         samples: Training examples seen (with repetition).
-        losses: ``(step, training loss)``, in nats a token.
+        losses: ``(step, training loss)``, in nats a token (pipelines: mean squared error of what the denoiser predicts).
         eval_losses: ``(step, validation loss)``; step 0 is before the first step.
         first_loss: First training loss. last_loss: Last training loss.
         trainable_parameters: Number of parameters that were trained.
