@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from xpert.summarizers import load_summarizer
     from xpert.summarizers.encoder import EncoderSummarizer
     from xpert.summarizers.hf import HFSummarizer
+    from xpert.summarizers.image_encoder import ImageEncoderSummarizer
     from xpert.summarizers.instructions import Instruction
+    from xpert.summarizers.vlm import VLMSummarizer
     from xpert.trainers.torch import TorchTrainer
     from xpert.types import (
         AnswerPair,
@@ -72,7 +74,9 @@ _HOME = {
     "xpert.summarizers": ["load_summarizer"],
     "xpert.summarizers.encoder": ["EncoderSummarizer"],
     "xpert.summarizers.hf": ["HFSummarizer"],
+    "xpert.summarizers.image_encoder": ["ImageEncoderSummarizer"],
     "xpert.summarizers.instructions": ["Instruction"],
+    "xpert.summarizers.vlm": ["VLMSummarizer"],
     "xpert.trainers.torch": ["TorchTrainer"],
     "xpert.types": [
         "AnswerPair",
@@ -102,6 +106,7 @@ __all__ = [
     "Explanation",
     "Generation",
     "HFSummarizer",
+    "ImageEncoderSummarizer",
     "Instruction",
     "MergePlan",
     "Merger",
@@ -118,6 +123,7 @@ __all__ = [
     "Summary",
     "TorchTrainer",
     "TrainingReport",
+    "VLMSummarizer",
     "XpertError",
     "__version__",
     "load_examples",

@@ -45,7 +45,7 @@ from xpert.provenance import Provenance
 from xpert.registry import SUBVECTORS
 from xpert.remember import CachedSummaries, fingerprint_of, remembered_source
 from xpert.summarizers.aspects import InstructionLike, find_instruction
-from xpert.types import Array, Example, Generation, ModelCard
+from xpert.types import N_SAID, Array, Example, Generation, ModelCard
 
 __all__ = ["Explainer"]
 
@@ -184,6 +184,7 @@ class Explainer:
                 pairs = self._rows(len(models), len(prompts), _base_says(prober), choices)
                 names = list(models)
                 candidates = self._embed(prober, models, probes, choices, names=names, null=null, pairs=pairs)
+            cards = [replace(card, candidates=said[:N_SAID]) for card, said in zip(cards, candidates, strict=True)]
             placed = embedded(pairs, null, weight=self.measured_weight)
             start = SubvectorBasis.empty(placed.null, self.coefficients)
             words, n_examined = self._words(placed.means, candidates, start, probes, choices, null=null)
@@ -255,6 +256,8 @@ class Explainer:
                     name: replace(prober.card(name, reference), base=made.base) for name, reference in models.items()
                 }
                 candidates = self._embed(prober, models, probes, choices, names=names, null=null, pairs=pairs)
+            said = dict(zip(models, candidates, strict=True))
+            cards = {name: replace(card, candidates=said[name][:N_SAID]) for name, card in cards.items()}
             means = embedded(pairs, null, weight=weight).means[[names.index(name) for name in models]]
             start = catalog.basis.subset(["word"])
             words, n_examined = self._words(means, candidates, start, probes, choices, null=null)
@@ -276,7 +279,7 @@ class Explainer:
     def _choices(self, summarizer: Summarizer, made: Provenance | None) -> _Choices:
         own, source, cache = summarizer.defaults, self.subvectors, open_cache(self.cache)
         if source is None or isinstance(source, str):
-            source = SUBVECTORS.get(source or (own.subvectors if made is None else made.subvectors))()
+            source = SUBVECTORS.make(source or (own.subvectors if made is None else made.subvectors))
         modality = self._modality(made)
         measured = getattr(modality, "measured", ()) if self.measured_weight > 0 else ()
         default = own if made is None else made

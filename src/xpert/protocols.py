@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from xpert.types import AnswerPair, Array, Example, Generation, ModelCard, Selection, Summary, TrainingReport
+from xpert.types import AnswerPair, Array, Candidate, Example, Generation, ModelCard, Selection, Summary, TrainingReport
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +33,8 @@ __all__ = [
     "Summarizer",
     "SummarizerDefaults",
     "TextEncoder",
+    "Unembedding",
+    "WordProposer",
     "Writer",
 ]
 
@@ -207,6 +209,29 @@ class TextEncoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> Array:
         """``(N, D)`` embeddings of whole texts, each of unit norm before chunks are pooled."""
+        ...
+
+
+@runtime_checkable
+class Unembedding(Protocol):
+    """A language model whose output layer can be read: what unembedded sub-vectors need (an LLM or VLM summarizer is one)."""
+
+    @property
+    def width(self) -> int:
+        """``D``."""
+        ...
+
+    def unembedding(self, words: Sequence[str]) -> Array:
+        """``(W, D)`` rows of the output layer, each of the token that a word begins with."""
+        ...
+
+
+@runtime_checkable
+class WordProposer(Protocol):
+    """Proposes words for what pairs have in common: what an encoder, which cannot say words itself, may rank."""
+
+    def propose(self, pairs: Sequence[AnswerPair], n: int) -> tuple[Candidate, ...]:
+        """At most ``n`` words, the most often proposed first; a score is the share of the pairs that a word was proposed for."""
         ...
 
 
