@@ -10,15 +10,37 @@ from pathlib import Path
 
 from xpert.errors import ReferenceNotFoundError, did_you_mean
 
-__all__ = ["WEIGHTS", "adapter_names", "names", "path"]
+__all__ = ["PICTURES", "WEIGHTS", "adapter_names", "names", "path", "picture_adapter_names", "picture_names"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The folder of the shipped models, one sub-folder a model."""
 
+PICTURES = WEIGHTS / "pictures"
+"""The folder of the shipped image models, one sub-folder a model; their names begin with ``pictures-``."""
+
+_PREFIX = "pictures-"
+
 
 def names() -> list[str]:
-    """Names of all shipped models: ``base``, ``summarizer``, then the adapters in the corpus' order of styles."""
-    return [name for name in ("base", "summarizer") if (WEIGHTS / name).is_dir()] + adapter_names()
+    """Names of all shipped models: ``base``, ``summarizer``, the text adapters in the corpus' order of styles, then the image models."""
+    return [name for name in ("base", "summarizer") if (WEIGHTS / name).is_dir()] + adapter_names() + picture_names()
+
+
+def picture_names() -> list[str]:
+    """Names of the shipped image models: ``pictures-base``, ``pictures-painter``, ``pictures-encoder``, then the adapters."""
+    whole = [name for name in ("base", "painter", "encoder") if (WEIGHTS / "pictures" / name).is_dir()]
+    return [_PREFIX + name for name in whole] + picture_adapter_names()
+
+
+def picture_adapter_names() -> list[str]:
+    """Names of the shipped personalized image models, ``pictures-<style>`` each."""
+    from xpert.zoo.pictures.styles import STYLES
+
+    return [
+        _PREFIX + style
+        for style in STYLES
+        if (WEIGHTS / "pictures" / style / "pytorch_lora_weights.safetensors").is_file()
+    ]
 
 
 def adapter_names() -> list[str]:
@@ -34,7 +56,7 @@ def path(name: str) -> Path:
     Raises:
         xpert.errors.ReferenceNotFoundError: There is no model of that name.
     """
-    folder = WEIGHTS / name
+    folder = WEIGHTS / "pictures" / name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else WEIGHTS / name
     if name not in names():
         raise ReferenceNotFoundError(
             f"unknown zoo model {name!r}{did_you_mean(name, names())}: expected one of {', '.join(names())} (see `xpert zoo`)"
