@@ -77,3 +77,46 @@ def tiny_summarizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from xpert.testing.tiny import tiny_causal_lm
 
     return tiny_causal_lm(tmp_path_factory.mktemp("summarizer") / "summarizer", seed=7, hidden_size=48)
+
+
+@pytest.fixture(scope="session")
+def tiny_pipelines(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A function: family -> folders of a tiny pipeline (``base``), and of an ``adapter`` and a ``full`` personalization of it."""
+    pytest.importorskip("diffusers")
+    from xpert.testing.tiny_pipelines import tiny_pipeline, tiny_pipeline_adapter, tiny_pipeline_full
+
+    root, made = tmp_path_factory.mktemp("pipelines"), dict[str, dict[str, Path]]()
+
+    def of(family: Any = "sd15") -> dict[str, Path]:
+        if family not in made:
+            base = tiny_pipeline(root / family / "base", family=family)
+            adapter = tiny_pipeline_adapter(base, root / family / "adapter", seed=1)
+            full = tiny_pipeline_full(base, root / family / "full", seed=1)
+            made[family] = {"base": base, "adapter": adapter, "full": full}
+        return made[family]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def picture_examples(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """Eight small pictures of several shapes with captions, as files."""
+    image = pytest.importorskip("PIL.Image")
+    import numpy as np
+
+    from xpert.types import Example
+
+    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    examples: list[Any] = []
+    for i in range(8):
+        colour = random.integers(0, 255, 3)
+        values = np.clip(colour + random.integers(-40, 40, (32 + 4 * (i % 3), 36, 3)), 0, 255)
+        image.fromarray(values.astype(np.uint8)).save(folder / f"{i}.png")
+        examples.append(Example(prompt=f"the sun {i % 4}", response=str(folder / f"{i}.png")))
+    return examples
+
+
+@pytest.fixture(scope="session")
+def pipeline_of(tiny_pipelines: Any) -> Any:
+    """The tiny base pipeline of a family (`xpert.testing.tiny_pipelines.FAMILIES`), made at first use."""
+    return lambda family: tiny_pipelines(family)["base"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from sources import Draw, Source, User
 
 from xpert import Catalog, Example, Explainer, Selector
-from xpert.modalities.text.recorded import reorder
+from xpert.modalities.recorded import reorder
 from xpert.protocols import SubvectorSource, Summarizer
 from xpert.tensors.files import write_text
 

@@ -6,7 +6,7 @@ The flow, in reading order::
 
 A server explains a pool of models with `Explainer` and publishes a `Catalog` (a `SubvectorBasis` with one coordinate row a
 model). A device finds its user's nearest model with `Selector`, may merge several with `Merger`, and fine-tunes the result
-with a `DeviceTrainer` such as `TorchTrainer`. Names are imported at first use: ``import xpert`` loads no torch.
+with a `DeviceTrainer` such as `TorchTrainer` (text) or `DiffusionTrainer` (images). Names are imported at first use: ``import xpert`` loads no torch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from xpert.summarizers import load_summarizer
     from xpert.summarizers.encoder import EncoderSummarizer
     from xpert.summarizers.hf import HFSummarizer
+    from xpert.summarizers.image_encoder import ImageEncoderSummarizer
     from xpert.summarizers.instructions import Instruction
+    from xpert.summarizers.vlm import VLMSummarizer
+    from xpert.trainers.diffusion.trainer import DiffusionTrainer
     from xpert.trainers.torch import TorchTrainer
     from xpert.types import (
         AnswerPair,
@@ -72,7 +75,10 @@ _HOME = {
     "xpert.summarizers": ["load_summarizer"],
     "xpert.summarizers.encoder": ["EncoderSummarizer"],
     "xpert.summarizers.hf": ["HFSummarizer"],
+    "xpert.summarizers.image_encoder": ["ImageEncoderSummarizer"],
     "xpert.summarizers.instructions": ["Instruction"],
+    "xpert.summarizers.vlm": ["VLMSummarizer"],
+    "xpert.trainers.diffusion.trainer": ["DiffusionTrainer"],
     "xpert.trainers.torch": ["TorchTrainer"],
     "xpert.types": [
         "AnswerPair",
@@ -96,12 +102,14 @@ __all__ = [
     "Catalog",
     "Coordinates",
     "DeviceTrainer",
+    "DiffusionTrainer",
     "EncoderSummarizer",
     "Example",
     "Explainer",
     "Explanation",
     "Generation",
     "HFSummarizer",
+    "ImageEncoderSummarizer",
     "Instruction",
     "MergePlan",
     "Merger",
@@ -118,6 +126,7 @@ __all__ = [
     "Summary",
     "TorchTrainer",
     "TrainingReport",
+    "VLMSummarizer",
     "XpertError",
     "__version__",
     "load_examples",

@@ -12,7 +12,7 @@ from xpert.basis import SubvectorBasis
 from xpert.catalog_pairs import PairRows
 from xpert.decompose import CHUNK, CandidateOrder, Decomposition, relative_residual, residual_directions, span_norm
 from xpert.embedding import measured_scale, scaled
-from xpert.measured import MEASURED
+from xpert.measured import ALL_MEASURED
 from xpert.protocols import SubvectorContext, SubvectorSource
 from xpert.provenance import Fit
 from xpert.space import AXES, METRICS, kinds_of, match_threshold
@@ -104,7 +104,7 @@ def word_axes(
 
     Names of measured and unnamed axes are passed over: an axis is known by its word.
     """
-    reserved = {*MEASURED, *(f"unnamed-{i}" for i in range(1, 1000))}
+    reserved = {*ALL_MEASURED, *(f"unnamed-{i}" for i in range(1, 1000))}
     candidates = [[word for word in words if word not in reserved] for words in candidates]
     width = len(context.null)
     padding = embeddings.shape[1] - width

@@ -114,13 +114,19 @@ class SubvectorBasis:
         """``|| e - sum_i z_i v_i || / || e ||`` of a centred embedding ``(D,)``: Eq. 3's left side over ``|| e ||``."""
         return relative_residual(self.vectors, self._checked(embedding), self.coefficients)
 
-    def ranked(self, coordinates: Array) -> tuple[tuple[str, float], ...]:
+    def ranked(self, coordinates: Array, said: Sequence[str] = ()) -> tuple[tuple[str, float], ...]:
         """``(word, coefficient)`` over all axes for people to read: the words, then the measured, then the unnamed ones.
 
-        Words stand in the order in which they name the embedding: by the length ``w_i || v_i ||`` that each adds to its nearest
+        First come the words that the summarizer said of the embedding and that are there, the largest coefficient first: it knows
+        which words are true, the coefficients how much (``benchmarks/words``). The others follow in the order in which they
+        name the embedding: by the length ``w_i || v_i ||`` that each adds to its nearest
         sum ``sum_i w_i v_i`` of words of which none is taken away (``w_i >= 0``); words that are not in that sum follow by
         their cosine with the embedding. Measured and unnamed axes: the largest contribution ``|z_i| || v_i ||`` first.
         Coordinates that are not finite have no sum; their words stand as they come.
+
+        Args:
+            coordinates: ``(K,)``.
+            said: Words that the summarizer gave for the embedding; none: not known.
         """
         kinds: tuple[AxisKind, ...] = ("word", "measured", "unnamed")
         lengths, words = np.linalg.norm(self.vectors, axis=1), self.where(["word"])
@@ -129,9 +135,10 @@ class SubvectorBasis:
         if np.isfinite(inner).all():
             size[words] = naming_weights(self.vectors[words], inner[words]) * lengths[words]
         aligned = inner / np.where(lengths > 0, lengths, 1.0)
+        first = {i: float(coordinates[i]) for i in words if self.axes[i].word in set(said) and coordinates[i] > 0}
         order = sorted(
             range(len(self.axes)),
-            key=lambda i: (kinds.index(self.axes[i].kind), -float(size[i]), -float(aligned[i]), i),
+            key=lambda i: (kinds.index(self.axes[i].kind), -first.get(i, 0.0), -float(size[i]), -float(aligned[i]), i),
         )
         return tuple((self.axes[i].word, float(coordinates[i])) for i in order)
 

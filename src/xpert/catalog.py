@@ -88,7 +88,7 @@ class Catalog:
             xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
         """
         fit, row = self.provenance.fits[self.card(name).name], self.names.index(name)
-        words = self.basis.ranked(self.coordinates[row])
+        words = self.basis.ranked(self.coordinates[row], self.models[row].candidates)
         errors = dict(zip(self.basis.words, self.stderr[row].tolist(), strict=True))
         return Explanation(
             name=name,

@@ -50,6 +50,7 @@ def card_text(
             f"- {p.n_prompts} prompts (sha256 `{p.prompts_sha256[:16]}`), seed {p.seed}",
             f"- eps_orth {p.eps_orth:g}, eps_dec {p.eps_dec:g}, {p.n_candidates_examined} candidate words examined",
             f"- sub-vectors: {p.subvectors}; coefficients: {p.coefficients}; centering: {p.centering} ({p.null_pairs})",
+            *([f"- {p.modality}: {', '.join(f'{k} {v}' for k, v in p.settings.items())}"] if p.settings else []),
             f"- versions: {', '.join(f'{name} {version}' for name, version in p.versions.items())}",
             "",
             "## Use",

@@ -103,7 +103,14 @@ def models_from(data: bytes, where: str) -> tuple[ModelCard, ...]:
     Raises:
         xpert.errors.CatalogError: A key or value is not one of the format.
     """
-    return tuple(ModelCard(**strict_fields(ModelCard, row, where)) for row in from_jsonl(data, where))
+    cards: list[ModelCard] = []
+    for row in from_jsonl(data, where):
+        said = row.get("candidates", []) if isinstance(row, dict) else []
+        if not (isinstance(said, list) and all(isinstance(word, str) for word in said)):
+            raise CatalogError(f"{where}: 'candidates' has a value of the wrong type: {said!r}")
+        given = {**row, "candidates": tuple(said)} if isinstance(row, dict) else row
+        cards.append(ModelCard(**strict_fields(ModelCard, given, where)))
+    return tuple(cards)
 
 
 def answers_from(data: bytes, where: str) -> tuple[Example, ...]:

@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xpert.errors import CatalogError, SummarizerError, WeightsError
-from xpert.measured import MEASURED, measure
+from xpert.errors import SummarizerError, WeightsError
+from xpert.measured import measure_named
 from xpert.protocols import Summarizer
 from xpert.summarizers import load_summarizer
 from xpert.summarizers.aspects import InstructionLike
@@ -84,7 +84,7 @@ def embed_pairs(
     if not np.isfinite(rows).all():
         raise WeightsError(f"summarizer {summarizer.name!r}: an embedding is not finite: check its weights")
     hidden = rows if null is None else rows - np.asarray(null, np.float32)
-    return PairEmbeddings(hidden=hidden, measured=_measure(pairs, measured), candidates=summary.candidates)
+    return PairEmbeddings(hidden=hidden, measured=measure_named(pairs, measured), candidates=summary.candidates)
 
 
 def joined(pairs: PairEmbeddings, scale: float) -> Array:
@@ -134,17 +134,6 @@ def open_summarizer(
         yield opened
     finally:
         opened.close()
-
-
-def _measure(pairs: Sequence[AnswerPair], names: Sequence[str]) -> Array:
-    if unknown := [name for name in names if name not in MEASURED]:
-        raise CatalogError(
-            f"measured axes: expected some of {', '.join(MEASURED)}, got {unknown[0]!r}; another version of xpert made this catalog"
-        )
-    if not names:
-        return np.zeros((len(pairs), 0), np.float32)
-    columns = [MEASURED.index(name) for name in names]
-    return np.asarray(measure(pairs), np.float32)[:, columns]
 
 
 def _rms_norm(rows: ArrayLike) -> float:

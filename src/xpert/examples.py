@@ -1,22 +1,26 @@
 """Reading personal data, recorded answers and prompts.
 
-JSON Lines in UTF-8, one object a line; empty lines are passed over, keys that are not asked for are ignored. Messages name file
-and line, and never quote the text: it may be private.
+JSON Lines in UTF-8, one object a line; empty lines are passed over, keys that are not asked for are ignored. Images are named by
+paths relative to the file. Messages name file and line, and never quote the text: it may be private.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from xpert.errors import DataError
+from xpert.image_folders import CAPTIONS, read_image_folder
+from xpert.images import image_uri, open_image
 from xpert.types import Example
 
-__all__ = ["load_answers", "load_base_answers", "load_examples", "load_prompts", "read_jsonl"]
+__all__ = ["holds_images", "load_answers", "load_base_answers", "load_examples", "load_prompts", "read_jsonl"]
 
-_FORMS = 'expected {"prompt", "response"}, {"text"} or {"messages"}'
+_FORMS = 'expected {"prompt", "response"}, {"text"}, {"messages"} or {"prompt", "image"}'
+_URI = "data:image/"
 Row = tuple[str, Mapping[str, Any]]
 """Where a record stands (``FILE, line N``), and the record."""
 
@@ -25,19 +29,29 @@ def load_examples(source: str | Path | Iterable[str | Example | Mapping[str, Any
     """Personal data as examples, in order.
 
     Args:
-        source: The path of a JSON Lines file; or texts (no prompts), `Example`s, or records as in such a file, which is what
-            a ``datasets.Dataset`` yields. A record is ``{"prompt", "response"}``, ``{"text"}`` where there was no prompt,
-            or a chat, ``{"messages": [{"role", "content"}, ...]}``: each assistant turn is a response to the user turn
-            before it. With several of these keys, ``response`` counts before ``messages`` before ``text``.
+        source: The path of a JSON Lines file, or of a folder of images (`xpert.image_folders.read_image_folder`); or texts (no
+            prompts), `Example`s, or records as in such a file, which is what a ``datasets.Dataset`` yields. A record is
+            ``{"prompt", "response"}``, ``{"text"}`` where there was no prompt, a chat, ``{"messages": [{"role", "content"},
+            ...]}``: each assistant turn is a response to the user turn before it; or an image, ``{"prompt", "image"}`` (a path,
+            a data URI, or an image of Pillow; its caption may be called ``text`` or ``caption`` too, or be left out). With
+            several of these keys, ``image`` counts before ``response`` before ``messages`` before ``text``.
 
     Raises:
-        xpert.errors.DataError: No such file, nothing in it, a line that is not JSON, a field missing, empty or no text.
+        xpert.errors.DataError: No such file, nothing in it, a line that is not JSON, a field missing, empty or no text, an image
+            that cannot be read or has sides of fewer than 8 pixels.
+        xpert.errors.MissingDependencyError: Images, and Pillow is not installed.
 
     >>> load_examples(["Rain again."])
     [Example(prompt=None, response='Rain again.', response2=None)]
     """
     if isinstance(source, (str, Path)):
-        return [example for where, row in read_jsonl(source) for example in _examples_of(row, where)]
+        if Path(source).is_dir():
+            return [
+                Example(prompt=found.caption, response=_image(str(found.path), "image", found.where))
+                for found in read_image_folder(source)
+            ]
+        folder = Path(source).parent
+        return [example for where, row in read_jsonl(source) for example in _examples_of(row, where, folder)]
     examples: list[Example] = []
     for number, item in enumerate(source, start=1):
         where = f"item {number}"
@@ -56,13 +70,17 @@ def load_examples(source: str | Path | Iterable[str | Example | Mapping[str, Any
 
 
 def load_answers(path: str | Path) -> list[Example]:
-    """The answers of a recorded model: ``{"prompt", "response"}`` a line, optional ``"response2"``.
+    """The answers of a recorded model: ``{"prompt", "response"}`` a line, optional ``"response2"``; or ``"image"``, ``"image2"``.
+
+    That images are there is checked; they are opened when they are needed.
 
     Raises:
-        xpert.errors.DataError: As `load_examples`; or two lines answer one prompt, for then it is not known which counts.
+        xpert.errors.DataError: As `load_examples`; two lines answer one prompt, for then it is not known which counts; or texts
+            stand among images.
     """
     answers: list[Example] = []
     first: dict[str, str] = {}
+    images = holds_images(path)
     for where, row in read_jsonl(path):
         prompt = _text(row.get("prompt"), "prompt", where)
         if prompt in first:
@@ -70,15 +88,34 @@ def load_answers(path: str | Path) -> list[Example]:
                 f"{where}: the same prompt as in {first[prompt]}: keep one answer (a second is 'response2')"
             )
         first[prompt] = where
-        second = row.get("response2")
-        answers.append(
-            Example(
-                prompt=prompt,
-                response=_text(row.get("response"), "response", where),
-                response2=None if second is None else _text(second, "response2", where),
-            )
-        )
+        if images != _is_image_row(row):
+            raise DataError(f"{where}: images and texts in one file: expected all lines with 'image', or none")
+        response = _answer(row, "", where, Path(path).parent)
+        again = any(row.get(key) is not None for key in ("response2", "image2"))
+        response2 = _answer(row, "2", where, Path(path).parent) if again else None
+        answers.append(Example(prompt=prompt, response=response, response2=response2))
     return answers
+
+
+def holds_images(path: str | Path) -> bool:
+    """Whether a recorded model's answers are images: told from its first line.
+
+    Raises:
+        xpert.errors.DataError: No such file, nothing in it, or a line that is no JSON object.
+    """
+    return _is_image_row(next(iter(read_jsonl(path)))[1])
+
+
+def _is_image_row(row: Mapping[str, Any]) -> bool:
+    return row.get("image") is not None or str(row.get("response", "")).startswith(_URI)
+
+
+def _answer(row: Mapping[str, Any], number: str, where: str, folder: Path) -> str:
+    """A recorded answer: the first, or the second (number ``2``)."""
+    image, text = f"image{number}", f"response{number}"
+    if row.get(image) is not None:
+        return _image(row[image], image, where, folder, opened=False)
+    return _text(row.get(text), text, where)
 
 
 def load_prompts(path: str | Path) -> list[str]:
@@ -100,7 +137,7 @@ def load_prompts(path: str | Path) -> list[str]:
 
 
 def load_base_answers(path: str | Path, n: int) -> list[str]:
-    """The base model's answers to ``n`` examples of personal data, in their order: ``{"response"}`` or a string a line.
+    """The base model's answers to ``n`` examples of personal data, in their order: ``{"response"}``, ``{"image"}`` or a string a line.
 
     Raises:
         xpert.errors.DataError: As `load_examples`; or there are not ``n`` of them.
@@ -109,7 +146,11 @@ def load_base_answers(path: str | Path, n: int) -> list[str]:
     for where, line in _lines(path):
         value = _parse(line, where)
         if isinstance(value, Mapping):
-            value = cast(Mapping[str, Any], value).get("response")
+            row = cast(Mapping[str, Any], value)
+            if row.get("image") is not None:
+                answers.append(_image(row["image"], "image", where, Path(path).parent))
+                continue
+            value = row.get("response")
         answers.append(_text(value, "response", where))
     if len(answers) != n:
         raise DataError(
@@ -165,7 +206,11 @@ def _parse(line: str, where: str) -> Any:
         ) from None
 
 
-def _examples_of(row: Mapping[str, Any], where: str) -> list[Example]:
+def _examples_of(row: Mapping[str, Any], where: str, folder: Path = Path()) -> list[Example]:
+    if row.get("image") is not None:
+        caption = next((row[name] for name in ("prompt", *CAPTIONS) if row.get(name) is not None), None)
+        prompt = None if caption is None else _text(caption, "prompt", where)
+        return [Example(prompt=prompt, response=_image(row["image"], "image", where, folder))]
     if row.get("response") is not None:
         if row.get("prompt") is None:
             raise DataError(
@@ -213,3 +258,20 @@ def _text(value: Any, field: str, where: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise DataError(f"{where}: {field!r} holds half a surrogate pair, which is no character: repair the escape")
     return value
+
+
+def _image(value: Any, field: str, where: str, folder: Path = Path(), *, opened: bool = True) -> str:
+    """An image as an answer: its absolute path, or its data URI; opened once, to see that it can be."""
+    if hasattr(value, "convert") and hasattr(value, "mode"):  # Pillow's
+        value = image_uri(value)
+    answer = _text(value, field, where)
+    if not answer.startswith(_URI):
+        answer = os.path.abspath(folder / answer)
+        if not os.path.isfile(answer):
+            raise DataError(f"{where}: no such image: {answer}")
+    if opened:
+        try:
+            open_image(answer)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
+    return answer

@@ -22,6 +22,7 @@ from xpert.errors import SettingsError
 from xpert.growing import (
     check_base,
     check_options,
+    check_settings,
     check_source,
     check_summarizer,
     grown_names,
@@ -29,7 +30,7 @@ from xpert.growing import (
     rows_of,
     weight_of,
 )
-from xpert.measured import MEASURED
+from xpert.modalities import load_modality, modality_of, settings_of
 from xpert.probing import (
     Probes,
     ProbeTask,
@@ -41,10 +42,10 @@ from xpert.probing import (
 )
 from xpert.protocols import FingerprintedProber, Modality, Prober, SubvectorContext, SubvectorSource, Summarizer
 from xpert.provenance import Provenance
-from xpert.registry import MODALITIES, SUBVECTORS
+from xpert.registry import SUBVECTORS
 from xpert.remember import CachedSummaries, fingerprint_of, remembered_source
 from xpert.summarizers.aspects import InstructionLike, find_instruction
-from xpert.types import Array, Example, Generation, ModelCard
+from xpert.types import N_SAID, Array, Example, Generation, ModelCard
 
 __all__ = ["Explainer"]
 
@@ -75,7 +76,8 @@ class Explainer:
         generation: How models answer. None: greedy, 128 new tokens.
         device: Where base and summarizer compute. None: they choose.
         dtype: Their number type. None: they choose.
-        modality: ``text``, another registered modality's name, or an object.
+        modality: A registered modality's name (``text``, ``diffusion``), or an object, which may have options. None: told from the
+            base's reference.
         cache: A folder in which answers, embeddings and sub-vectors of the models are kept (`xpert.cache`), so that an interrupted
             run goes on where it was and a repeated one computes nothing; ``"default"`` is the user's cache folder. None: nothing
             stays on disk. Answers of recorded models are never stored.
@@ -105,7 +107,7 @@ class Explainer:
     generation: Generation | None = None
     device: str | None = None
     dtype: str | None = None
-    modality: str | Modality = "text"
+    modality: str | Modality | None = None
     cache: str | Path | None = None
     instruction: InstructionLike | None = None
 
@@ -176,15 +178,17 @@ class Explainer:
                 )
                 cards = [prober.card(name, reference) for name, reference in models.items()]
                 centred = choices.centering == "null"
+                settings = settings_of(prober)
                 probes = run_probes(prober, self._task(prompts, choices), choices.cache, second=centred)
                 null = _null(probes, choices)
                 pairs = self._rows(len(models), len(prompts), _base_says(prober), choices)
                 names = list(models)
                 candidates = self._embed(prober, models, probes, choices, names=names, null=null, pairs=pairs)
+            cards = [replace(card, candidates=said[:N_SAID]) for card, said in zip(cards, candidates, strict=True)]
             placed = embedded(pairs, null, weight=self.measured_weight)
             start = SubvectorBasis.empty(placed.null, self.coefficients)
             words, n_examined = self._words(placed.means, candidates, start, probes, choices, null=null)
-            header = self._header(probes, choices, n_examined)
+            header = self._header(probes, choices, settings, n_examined)
         answers = [Example(prompt=p, response=a) for p, a in zip(prompts, probes.base, strict=True)]
         return assemble(header, cards, words, placed, answers, unnamed=self.unnamed, max_unnamed=self.max_unnamed)
 
@@ -246,11 +250,14 @@ class Explainer:
         )
         with self._chosen(catalog) as choices:
             with self._opened(choices) as prober:
+                check_settings(catalog, settings_of(prober))
                 check_base(catalog, prober, self.base, _base_says(prober))
                 cards = {
                     name: replace(prober.card(name, reference), base=made.base) for name, reference in models.items()
                 }
                 candidates = self._embed(prober, models, probes, choices, names=names, null=null, pairs=pairs)
+            said = dict(zip(models, candidates, strict=True))
+            cards = {name: replace(card, candidates=said[name][:N_SAID]) for name, card in cards.items()}
             means = embedded(pairs, null, weight=weight).means[[names.index(name) for name in models]]
             start = catalog.basis.subset(["word"])
             words, n_examined = self._words(means, candidates, start, probes, choices, null=null)
@@ -272,9 +279,9 @@ class Explainer:
     def _choices(self, summarizer: Summarizer, made: Provenance | None) -> _Choices:
         own, source, cache = summarizer.defaults, self.subvectors, open_cache(self.cache)
         if source is None or isinstance(source, str):
-            source = SUBVECTORS.get(source or (own.subvectors if made is None else made.subvectors))()
-        modality = MODALITIES.get(self.modality)() if isinstance(self.modality, str) else self.modality
-        measured = MEASURED if self.measured_weight > 0 and modality.name == "text" else ()
+            source = SUBVECTORS.make(source or (own.subvectors if made is None else made.subvectors))
+        modality = self._modality(made)
+        measured = getattr(modality, "measured", ()) if self.measured_weight > 0 else ()
         default = own if made is None else made
         return _Choices(
             summarizer=summarizer,
@@ -289,6 +296,12 @@ class Explainer:
             cache=cache,
         )
 
+    def _modality(self, made: Provenance | None) -> Modality:
+        """The modality asked for, else the catalog's, else the base's; by name with the catalog's settings."""
+        if made is not None and (self.modality is None or isinstance(self.modality, str)):
+            return load_modality(self.modality or made.modality, made.settings)
+        return load_modality(self.modality or modality_of(self.base))
+
     def _opened(self, choices: _Choices) -> AbstractContextManager[Prober]:
         return choices.modality.open(self.base, device=self.device, dtype=self.dtype)
 
@@ -298,7 +311,7 @@ class Explainer:
             base=self.base,
             prompts=tuple(prompts),
             generation=choices.generation,
-            modality=self.modality,
+            modality=choices.modality,
             device=self.device,
             dtype=self.dtype,
         )
@@ -368,10 +381,11 @@ class Explainer:
         )
         return words, found.n_examined
 
-    def _header(self, probes: Probes, choices: _Choices, n_examined: int) -> Provenance:
+    def _header(self, probes: Probes, choices: _Choices, settings: Mapping[str, Any], n_examined: int) -> Provenance:
         return Provenance(
             base=self.base,
             modality=choices.modality.name,
+            settings=settings,
             summarizer=choices.summarizer.name,
             instruction=choices.summarizer.instruction,
             width=choices.summarizer.width,

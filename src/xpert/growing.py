@@ -14,6 +14,7 @@ from xpert.catalog import Catalog
 from xpert.catalog_pairs import PAIRS, PairRows
 from xpert.embedding import measured_scale
 from xpert.errors import CatalogError, IncompatibleModelError, SettingsError, SummarizerError
+from xpert.images import is_image, open_image
 from xpert.probing import check_names
 from xpert.protocols import Prober
 from xpert.references import parse_reference
@@ -22,6 +23,7 @@ from xpert.types import Generation
 __all__ = [
     "check_base",
     "check_options",
+    "check_settings",
     "check_source",
     "check_summarizer",
     "grown_names",
@@ -132,7 +134,7 @@ def check_base(catalog: Catalog, prober: Prober, base: str, fingerprint: str | N
     made = catalog.provenance
     if parse_reference(base).scheme == "answers":
         answers = prober.answer(None, [str(answer.prompt) for answer in catalog.base_answers], made.generation)
-        if answers != [answer.response for answer in catalog.base_answers]:
+        if not all(map(_same_answer, answers, (answer.response for answer in catalog.base_answers))):
             raise IncompatibleModelError(
                 f"base {base!r}: its answers are not those in the catalog: give the base {made.base!r} as it was, or explain anew"
             )
@@ -141,6 +143,21 @@ def check_base(catalog: Catalog, prober: Prober, base: str, fingerprint: str | N
             f"base {base!r} is not the one that made the catalog ({made.base!r}): its weights, tokenizer or number type "
             "are others; give the same, or explain all models again"
         )
+
+
+def check_settings(catalog: Catalog, settings: Mapping[str, Any]) -> None:
+    """The modality must answer as it did for the catalog.
+
+    Raises:
+        xpert.errors.SettingsError: An option of it has another value.
+    """
+    made = catalog.provenance
+    for name in sorted(made.settings.keys() | settings.keys()):
+        if made.settings.get(name) != settings.get(name):
+            raise SettingsError(
+                f"{made.modality}, {name}: the catalog was made with {made.settings.get(name)!r}, got {settings.get(name)!r}: "
+                f"leave the modality out; {_ADVICE}"
+            )
 
 
 def check_summarizer(catalog: Catalog, name: str, instruction: str, width: int, fingerprint: str | None) -> None:
@@ -175,6 +192,14 @@ def check_source(catalog: Catalog, fingerprint: str | None) -> None:
 def _same_maker(made_says: str | None, says: str | None, made_name: str, name: str) -> bool:
     """By fingerprints where both are known, else by name."""
     return made_name == name if made_says is None or says is None else made_says == says
+
+
+def _same_answer(answer: str, made: str) -> bool:
+    """Texts by their letters, images by their pixels: another version of Pillow packs the same pixels otherwise."""
+    if answer == made or not (is_image(answer) and is_image(made)):
+        return answer == made
+    one, other = open_image(answer), open_image(made)
+    return one.size == other.size and one.tobytes() == other.tobytes()
 
 
 def _same(value: object, made: object) -> bool:

@@ -1,6 +1,7 @@
-"""Measured axes: differences that a program reads off two texts, named for what they are.
+"""Measured axes: differences that a program reads off two answers, named for what they are.
 
-All are bounded and finite, for empty texts too, and none depends on the order of sentences or on the other pairs.
+Those of texts are here, those of images in `xpert.measured_images`; a catalog names its own, and `measure_named` finds them. All
+are bounded and finite, for empty texts too, and none depends on the order of sentences or on the other pairs.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xpert.errors import CatalogError
+from xpert.measured_images import IMAGE_MEASURED, measure_images
 from xpert.types import AnswerPair, Array
 
-__all__ = ["MEASURED", "measure", "quantities"]
+__all__ = ["ALL_MEASURED", "MEASURED", "measure", "measure_named", "quantities"]
 
 MEASURED: tuple[str, ...] = (
     "longer",
@@ -26,6 +29,9 @@ MEASURED: tuple[str, ...] = (
 )
 """The quantities' names, each told of the other text against the base."""
 
+ALL_MEASURED: tuple[str, ...] = (*MEASURED, *IMAGE_MEASURED)
+"""Every quantity that this version of xpert knows."""
+
 LOG_LIMIT = 3.0
 """Log ratios are cut off at ``+-3`` (a factor of 20)."""
 
@@ -34,6 +40,24 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9ff
 _SENTENCE_END = re.compile(r"[.!?…]+(?=[\s\"'”’)\]*_]|$)|[。！？]+|\n+")
 _LIST_LINE = re.compile(r"\s*(?:[-*•–+]|\d{1,3}[.)]|\([a-z\d]\)|[a-zA-Z][.)])\s+\S")
 _MARK = re.compile(r"[!?！？]")
+
+
+def measure_named(pairs: Sequence[AnswerPair], names: Sequence[str]) -> Array:
+    """``(P, F)`` float32: how the other answers differ in the quantities that are named, of texts or of images.
+
+    Raises:
+        xpert.errors.CatalogError: A quantity that this version of xpert does not know.
+        xpert.errors.DataError: Images are to be measured, and an answer is none.
+    """
+    if unknown := [name for name in names if name not in ALL_MEASURED]:
+        raise CatalogError(
+            f"measured axes: expected some of {', '.join(ALL_MEASURED)}, got {unknown[0]!r}; another version of xpert made this catalog"
+        )
+    columns: dict[str, Array] = {}
+    for known, how in ((MEASURED, measure), (IMAGE_MEASURED, measure_images)):
+        if set(names) & set(known):
+            columns |= dict(zip(known, how(pairs).T, strict=True))
+    return np.stack([columns[name] for name in names], axis=1) if names else np.zeros((len(pairs), 0), np.float32)
 
 
 def measure(pairs: Sequence[AnswerPair]) -> Array:

@@ -91,7 +91,7 @@ class Merger:
             weights={catalog.names[candidates[i]]: float(weights[i]) for i in order},
             distance_before=before,
             distance_after=after,
-            words=basis.ranked(merged),
+            words=basis.ranked(merged, [word for i in order for word in catalog.models[candidates[i]].candidates]),
         )
 
     def merge(self, plan: MergePlan, out: str | Path) -> Path:

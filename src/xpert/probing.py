@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from xpert.cache import Cache
 from xpert.errors import DataError, SettingsError
+from xpert.modalities import load_modality, modality_of
 from xpert.progress import bar
 from xpert.prompts import shipped_prompts
 from xpert.protocols import FingerprintedProber, GroupProber, Modality, Prober
-from xpert.registry import MODALITIES
 from xpert.remember import answers_key
 from xpert.types import AnswerPair, Generation
 
@@ -40,7 +40,7 @@ class ProbeTask:
         prompts: ``P`` prompts.
         generation: How to answer.
         second: Whether the base's second answers are wanted, for the null embedding.
-        modality: Its name, or an object (picklable, if the task is to be).
+        modality: Its name, or an object (picklable, if the task is to be). None: told from the base.
         device: Where the base computes; None: it chooses. dtype: Its number type, likewise.
     """
 
@@ -49,7 +49,7 @@ class ProbeTask:
     prompts: tuple[str, ...]
     generation: Generation
     second: bool = False
-    modality: str | Modality = "text"
+    modality: str | Modality | None = None
     device: str | None = None
     dtype: str | None = None
 
@@ -135,7 +135,7 @@ def choose_prompts(
 
 def probe(task: ProbeTask) -> Answers:
     """A model's answers, from the task alone: the base is opened, asked and closed."""
-    modality = MODALITIES.get(task.modality)() if isinstance(task.modality, str) else task.modality
+    modality = load_modality(task.modality or modality_of(task.base))
     with modality.open(task.base, device=task.device, dtype=task.dtype) as prober:
         return answered(prober, task)
 
@@ -226,8 +226,9 @@ def _key(prober: Prober, task: ProbeTask) -> str | None:
     said = prober.fingerprint(task.reference) if isinstance(prober, FingerprintedProber) else None
     if said is None:
         return None
-    modality = task.modality if isinstance(task.modality, str) else task.modality.name
-    return answers_key(said, modality, task.prompts, task.generation, second=task.second)
+    modality = task.modality or ""
+    name = modality if isinstance(modality, str) else modality.name
+    return answers_key(said, name, task.prompts, task.generation, second=task.second)
 
 
 def _known(cache: Cache | None, key: str | None) -> Answers | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from xpert.types import AnswerPair, Array, Example, Generation, ModelCard, Selection, Summary, TrainingReport
+from xpert.types import AnswerPair, Array, Candidate, Example, Generation, ModelCard, Selection, Summary, TrainingReport
 
 if TYPE_CHECKING:
     import torch
@@ -26,12 +26,15 @@ __all__ = [
     "Prober",
     "PromptSpace",
     "PromptTunable",
+    "ReferenceModality",
     "SelectionMethod",
     "SubvectorContext",
     "SubvectorSource",
     "Summarizer",
     "SummarizerDefaults",
     "TextEncoder",
+    "Unembedding",
+    "WordProposer",
     "Writer",
 ]
 
@@ -92,12 +95,30 @@ class FingerprintedProber(Prober, Protocol):
 
 @runtime_checkable
 class Modality(Protocol):
-    """What a model, a prompt and an answer are: text or images."""
+    """What a model, a prompt and an answer are: text or images.
+
+    One with an attribute ``measured`` (names of `xpert.measured`) has these quantities measured beside the summarizer. One whose
+    answers depend on options is a dataclass with the options as fields, and its probers have an attribute ``settings``: option to
+    value (JSON) as they were decided, which the catalog stores, and with which it is made again.
+    """
 
     name: str
 
     def open(self, base: str, *, device: str | None = None, dtype: str | None = None) -> AbstractContextManager[Prober]:
         """Load the base once; the weights are gone when the context is left, after an error too."""
+        ...
+
+
+@runtime_checkable
+class ReferenceModality(Modality, Protocol):
+    """A modality that knows its own models, so that it need not be named."""
+
+    def accepts(self, reference: str) -> bool:
+        """Whether a reference names a base of this modality; told from file names and small files.
+
+        Raises:
+            xpert.errors.ReferenceNotFoundError: It names nothing.
+        """
         ...
 
 
@@ -188,6 +209,29 @@ class TextEncoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> Array:
         """``(N, D)`` embeddings of whole texts, each of unit norm before chunks are pooled."""
+        ...
+
+
+@runtime_checkable
+class Unembedding(Protocol):
+    """A language model whose output layer can be read: what unembedded sub-vectors need (an LLM or VLM summarizer is one)."""
+
+    @property
+    def width(self) -> int:
+        """``D``."""
+        ...
+
+    def unembedding(self, words: Sequence[str]) -> Array:
+        """``(W, D)`` rows of the output layer, each of the token that a word begins with."""
+        ...
+
+
+@runtime_checkable
+class WordProposer(Protocol):
+    """Proposes words for what pairs have in common: what an encoder, which cannot say words itself, may rank."""
+
+    def propose(self, pairs: Sequence[AnswerPair], n: int) -> tuple[Candidate, ...]:
+        """At most ``n`` words, the most often proposed first; a score is the share of the pairs that a word was proposed for."""
         ...
 
 

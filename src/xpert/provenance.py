@@ -58,6 +58,8 @@ class Provenance:
         fits: Per model, how well the axes cover it.
         match_thresholds: ``metric:axes`` to the distance up to which a user counts as matching.
         versions: Package to version.
+        settings: How answers were made beside ``generation``: options of the modality and their values, as they were decided. Empty: it
+            has none.
         wording: The whole instruction: a device that opens the summarizer by name asks the same. None: a summarizer without
             one, or a catalog of before it was stored.
         format_version: Of the files.
@@ -85,6 +87,7 @@ class Provenance:
     fits: Mapping[str, Fit]
     match_thresholds: Mapping[str, float]
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     wording: Instruction | None = None
     format_version: int = FORMAT_VERSION
 
@@ -94,9 +97,11 @@ class Provenance:
         return self.match_thresholds["direction:all"]
 
     def to_json(self) -> dict[str, Any]:
-        """The header as JSON values, ``format_version`` first; a wording comes with its hash, and is left out where there is none."""
+        """The header as JSON values, ``format_version`` first; a wording comes with its hash; it and settings are left out where there are none."""
         plain = asdict(replace(self, wording=None)) | {"measured": list(self.measured)}
         del plain["wording"]
+        if not self.settings:
+            del plain["settings"]
         return {"format_version": self.format_version} | plain | _wording_json(self.wording)
 
     @classmethod
@@ -109,7 +114,7 @@ class Provenance:
         """
         check_version(value, where)
         value, wording = _without_wording(value, where)
-        given = strict_fields(cls, value | {"wording": None}, where, _TYPES)
+        given = strict_fields(cls, {"settings": {}} | value | {"wording": None}, where, _TYPES)
         fits = {
             str(name): Fit(**strict_fields(Fit, fit, f"{where}, fits, {name}", _FIT_TYPES))
             for name, fit in given["fits"].items()
@@ -221,6 +226,7 @@ _TYPES: dict[str, Callable[[object], bool]] = {
     "measured": _strings,
     "fits": _object,
     "generation": _object,
+    "settings": _object,
     "match_thresholds": _object_of(_number),
     "versions": _object_of(_string),
 }

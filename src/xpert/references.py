@@ -1,6 +1,6 @@
 """References: how a model is named in Python, in files and on the command line.
 
-``PATH`` or ``org/name`` (a causal LM, a diffusers pipeline, or a PEFT adapter), ``answers:FILE.jsonl`` (a recorded model),
+``PATH`` or ``org/name`` (a causal LM, a diffusers pipeline, or an adapter of PEFT or diffusers), ``answers:FILE.jsonl`` (a recorded model),
 ``zoo:NAME`` (a model shipped with the package).
 """
 
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 from xpert.errors import IncompatibleModelError, RecordedModelError, ReferenceNotFoundError, SettingsError
-from xpert.tensors.files import sha256_file
-from xpert.weights import digest, tensor_shapes, weight_files
+from xpert.examples import holds_images, load_answers
+from xpert.tensors.files import sha256_bytes, sha256_file
+from xpert.weights import LORA_FILE, digest, tensor_shapes, weight_files
 
 __all__ = [
     "Kind",
@@ -40,6 +41,7 @@ _MARKS: dict[str, Kind] = {
     "adapter_config.json": "adapter",
     "model_index.json": "pipeline",
     "config.json": "full",
+    LORA_FILE: "adapter",
 }
 _FILES = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "*.jsonl", "README.md")
 _NO_DOWNLOAD = ("*.onnx*", "onnx/*", "*.gguf", "original/*", "checkpoint-*/*")
@@ -143,7 +145,7 @@ def describe(reference: str | Path | Reference) -> ModelInfo:
     reference = reference if isinstance(reference, Reference) else parse_reference(reference)
     path, kind = resolve(reference), kind_of(reference)
     if kind == "recorded":
-        size, sha256 = path.stat().st_size, sha256_file(path)
+        size, sha256 = _recorded(path)
         return ModelInfo(kind=kind, base=None, bytes=size, licence=None, revision=None, sha256=sha256)
     files = weight_files(path)
     tensor_shapes(files)
@@ -168,7 +170,7 @@ def kind_of(reference: str | Path | Reference) -> Kind:
     kind = "recorded" if reference.scheme == "answers" else _kind(path)
     if kind is None:
         raise ReferenceNotFoundError(
-            f"{path} holds no model: expected config.json, adapter_config.json or model_index.json in it"
+            f"{path} holds no model: expected config.json, adapter_config.json, model_index.json or {LORA_FILE} in it"
         )
     return kind
 
@@ -236,12 +238,14 @@ def _kind(folder: Path) -> Kind | None:
 
 
 def declared_base(folder: Path) -> str | None:
-    """The base that an adapter's ``adapter_config.json`` names, or None.
+    """The base that an adapter's ``adapter_config.json`` names, or None (diffusers' own LoRA files name none).
 
     Raises:
         xpert.errors.IncompatibleModelError: The file cannot be read.
     """
     file = folder / "adapter_config.json"
+    if not file.is_file() and (folder / LORA_FILE).is_file():
+        return None
     try:
         config: Any = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -250,6 +254,16 @@ def declared_base(folder: Path) -> str | None:
         raise IncompatibleModelError(f"{file}: expected a JSON object: save the adapter again")
     base = cast("dict[str, Any]", config).get("base_model_name_or_path")
     return str(base) if base else None
+
+
+def _recorded(path: Path) -> tuple[int, str]:
+    """Bytes and SHA-256 of a recorded model: of its file, and of the images that it names."""
+    if not holds_images(path):
+        return path.stat().st_size, sha256_file(path)
+    answers = [text for answer in load_answers(path) for text in (answer.response, answer.response2) if text]
+    images = [Path(text) for text in dict.fromkeys(answers) if not text.startswith("data:")]
+    said = [sha256_file(path), *(sha256_file(image) for image in images)]
+    return sum(file.stat().st_size for file in (path, *images)), sha256_bytes("\n".join(said).encode())
 
 
 def _published_files(folder: Path) -> list[Path]:
@@ -274,13 +288,22 @@ def _licence(folder: Path) -> str | None:
 
 @cache
 def _download(repository: str) -> Path:
-    """The repository's snapshot: asked for once a process, so that one run sees one revision."""
+    """The repository's snapshot, small files first: asked for once a process, so that one run sees one revision."""
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     hub: Any = huggingface_hub
+    weights = [pattern for pattern in _FILES if pattern.endswith(".safetensors")]
+    small = [pattern for pattern in _FILES if pattern not in weights]
+    ignored = list(_NO_DOWNLOAD)
     try:
-        return Path(hub.snapshot_download(repository, allow_patterns=list(_FILES), ignore_patterns=list(_NO_DOWNLOAD)))
+        folder = Path(hub.snapshot_download(repository, allow_patterns=small, ignore_patterns=ignored))
+        if (folder / "model_index.json").is_file():  # a pipeline's may lie there again, in one file
+            weights, ignored = ["*/*.safetensors"], [*ignored, "safety_checker/*", "*.non_ema.*"]
+        revision = folder.name if folder.parent.name == "snapshots" else None
+        return Path(
+            hub.snapshot_download(repository, revision=revision, allow_patterns=weights, ignore_patterns=ignored)
+        )
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ReferenceNotFoundError(
             f"model {repository!r} not found: no such folder here, and the Hub gave nothing "

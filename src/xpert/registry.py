@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
-from xpert.errors import ReferenceNotFoundError, did_you_mean
+from xpert.errors import ReferenceNotFoundError, SettingsError, did_you_mean
 
 __all__ = ["MERGERS", "MODALITIES", "SUBVECTORS", "SUMMARIZERS", "TRAINERS", "Registry"]
 
@@ -51,13 +51,29 @@ class Registry:
             f"unknown {self.family} {name!r}{did_you_mean(name, self.names())}: expected one of {', '.join(self.names())} (plugins register in the entry-point group {self.group!r})"
         )
 
+    def make(self, name: str) -> Any:
+        """The object that ``NAME`` names, or ``NAME:TARGET`` if what is registered has an attribute ``target`` (what a target is).
+
+        Raises:
+            xpert.errors.ReferenceNotFoundError: No such name.
+            xpert.errors.SettingsError: It takes no target.
+        """
+        known, colon, target = name.partition(":")
+        factory = self.get(known)
+        if not colon:
+            return factory()
+        if getattr(factory, "target", None) is None:
+            raise SettingsError(f"{self.family} {name!r}: {known} takes no target: leave out {colon + target!r}")
+        return factory(target)
+
 
 SUMMARIZERS = Registry(
     family="summarizer",
     group="xpert.summarizers",
     builtin={
         "hf": "xpert.summarizers.hf:HFSummarizer",
-        "encoder": "xpert.summarizers.encoder:EncoderSummarizer",
+        "encoder": "xpert.summarizers.encoders:load_encoder",
+        "vlm": "xpert.summarizers.vlm:VLMSummarizer",
     },
 )
 SUBVECTORS = Registry(
@@ -65,14 +81,29 @@ SUBVECTORS = Registry(
     group="xpert.subvectors",
     builtin={
         "contrastive": "xpert.subvectors.contrastive:ContrastiveSubvectors",
+        "captioned": "xpert.subvectors.captioned:CaptionedSubvectors",
+        "painted": "xpert.subvectors.painted:PaintedSubvectors",
         "described": "xpert.subvectors.described:DescribedSubvectors",
+        "unembedded": "xpert.subvectors.unembedded:UnembeddedSubvectors",
         "prompt-tuned": "xpert.subvectors.prompt_tuned:PromptTunedSubvectors",
     },
 )
 MODALITIES = Registry(
-    family="modality", group="xpert.modalities", builtin={"text": "xpert.modalities.text:TextModality"}
+    family="modality",
+    group="xpert.modalities",
+    builtin={
+        "text": "xpert.modalities.text:TextModality",
+        "diffusion": "xpert.modalities.diffusion:DiffusionModality",
+    },
 )
 MERGERS = Registry(
     family="merge method", group="xpert.mergers", builtin={"linear": "xpert.mergers.linear:LinearMerger"}
 )
-TRAINERS = Registry(family="trainer", group="xpert.trainers", builtin={"torch": "xpert.trainers.torch:TorchTrainer"})
+TRAINERS = Registry(
+    family="trainer",
+    group="xpert.trainers",
+    builtin={
+        "torch": "xpert.trainers.torch:TorchTrainer",
+        "diffusion": "xpert.trainers.diffusion.trainer:DiffusionTrainer",
+    },
+)

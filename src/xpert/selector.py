@@ -14,7 +14,7 @@ from xpert.embedding import embed_pairs, joined, open_summarizer, standard_error
 from xpert.errors import DataError, SettingsError, SummarizerError
 from xpert.protocols import Summarizer
 from xpert.space import METRICS, AxesName, Metric, distances, kinds_of, restrict
-from xpert.types import AnswerPair, Array, Coordinates, Example, Selection
+from xpert.types import N_SAID, AnswerPair, Array, Coordinates, Example, Selection
 
 __all__ = ["Selector"]
 
@@ -71,10 +71,16 @@ class Selector:
             xpert.errors.DataError: No examples, or another number of base answers.
             xpert.errors.SummarizerError: The summarizer is not the catalog's.
         """
-        return self._located(self._rows(examples, base_answers))
+        return self._located(self._rows(examples, base_answers)[0])
 
-    def _rows(self, examples: Sequence[Example], base_answers: Sequence[str] | Sequence[Example] | None) -> Array:
-        """``(P, D)`` embeddings of the user's pairs."""
+    def _rows(
+        self,
+        examples: Sequence[Example],
+        base_answers: Sequence[str] | Sequence[Example] | None,
+        *,
+        n_candidates: int = 0,
+    ) -> tuple[Array, tuple[str, ...]]:
+        """``(P, D)`` embeddings of the user's pairs, and the first words that the summarizer gives for them."""
         pairs = user_pairs(examples, base_answers, self.catalog.base_answers, seed=self.catalog.provenance.seed)
         made = self.catalog.provenance
         basis = self.catalog.basis
@@ -82,8 +88,11 @@ class Selector:
             self.summarizer or made.summarizer, device=self.device, dtype=self.dtype, instruction=made.wording
         ) as summarizer:
             self._check(summarizer)
-            embedded = embed_pairs(summarizer, pairs, null=basis.null[: made.width], measured=made.measured)
-        return joined(embedded, made.measured_scale)
+            embedded = embed_pairs(
+                summarizer, pairs, null=basis.null[: made.width], measured=made.measured, n_candidates=n_candidates
+            )
+        said = tuple(candidate.word for candidate in embedded.candidates)
+        return joined(embedded, made.measured_scale), said
 
     def _located(self, rows: Array) -> Coordinates:
         basis = self.catalog.basis
@@ -100,15 +109,15 @@ class Selector:
 
         Arguments and errors as in `locate`.
         """
-        rows = self._rows(examples, base_answers)
+        rows, said = self._rows(examples, base_answers, n_candidates=N_SAID)
         place, pairs = self._located(rows), self.catalog.basis.project(rows)
-        return self._ranked(place, pairs, paired=base_answers is not None)
+        return self._ranked(place, pairs, paired=base_answers is not None, said=said)
 
     def rank(self, place: Coordinates, *, paired: bool = True) -> Selection:
         """The selection for a place that is known already; without the pairs behind it, how sure it is stays open."""
         return self._ranked(place, None, paired=paired)
 
-    def _ranked(self, place: Coordinates, pairs: Array | None, *, paired: bool) -> Selection:
+    def _ranked(self, place: Coordinates, pairs: Array | None, *, paired: bool, said: Sequence[str] = ()) -> Selection:
         """The selection for a place and, where they are known, the coordinates ``(P, K)`` of the pairs behind it."""
         catalog = self.catalog
         far = distances(catalog.basis, catalog.coordinates, place.values, metric=self.metric, axes=self.axes)
@@ -116,7 +125,7 @@ class Selector:
         ranking = tuple((catalog.names[int(i)], float(far[int(i)])) for i in order)
         threshold = self._threshold()
         compared, values = restrict(catalog.basis, place.values, self.axes)
-        words, errors = compared.ranked(values), self._errors(place, pairs)
+        words, errors = compared.ranked(values, said), self._errors(place, pairs)
         shares = self._shares(pairs)
         return Selection(
             best=ranking[0][0],

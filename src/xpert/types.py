@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "N_SAID",
     "AnswerPair",
     "Array",
     "Axis",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 Array: TypeAlias = NDArray[np.float32]
+N_SAID = 16
+"""Words of the summarizer's own that count when words are put in order for people."""
 AxisKind: TypeAlias = Literal["word", "measured", "unnamed"]
 """What an axis of the common basis is: a word of the summarizer, a quantity that a program reads off the pairs, or a
 direction that no candidate word covers."""
@@ -141,8 +144,7 @@ class Explanation:
 
     Attributes:
         name: The model's name in the catalog.
-        words: ``(word, coefficient)`` over all axes: words, then measured, then unnamed ones, the largest contribution to the
-            embedding first within each kind.
+        words: ``(word, coefficient)`` over all axes: words, then measured, then unnamed ones (see `SubvectorBasis.ranked`).
         residual: ``|| e - sum_i z_i v_i || / || e ||`` over the word axes: the left side of Eq. 3 divided by ``|| e ||``, where
             ``e`` is the summarizer's part of the embedding (words say nothing of measured quantities).
         named_share: Norm of the part that the word axes span of the whole embedding (measured quantities included), as a
@@ -176,6 +178,7 @@ class ModelCard:
         bytes: What a device must download to have it.
         licence: As its model card states it, or None.
         sha256: Digest over its weight files (a recorded model: over its answers).
+        candidates: The first words that the summarizer itself gave for it, best first; of these the axes are read first.
     """
 
     name: str
@@ -186,6 +189,7 @@ class ModelCard:
     bytes: int
     licence: str | None = None
     sha256: str
+    candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +252,7 @@ class TrainingReport:
         steps: Optimizer steps done.
         seconds: Wall-clock time of training, evaluation included, loading not.
         samples: Training examples seen (with repetition).
-        losses: ``(step, training loss)``, in nats a token.
+        losses: ``(step, training loss)``, in nats a token (pipelines: mean squared error of what the denoiser predicts).
         eval_losses: ``(step, validation loss)``; step 0 is before the first step.
         first_loss: First training loss. last_loss: Last training loss.
         trainable_parameters: Number of parameters that were trained.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,40 +19,55 @@ from xpert.tensors.files import sha256_file
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_finite", "digest", "model_digest", "tensor_shapes", "weight_files"]
+__all__ = ["LORA_FILE", "check_finite", "digest", "model_digest", "part_files", "tensor_shapes", "weight_files"]
+
+LORA_FILE = "pytorch_lora_weights.safetensors"
+"""The file in which diffusers keeps a LoRA adapter of a pipeline."""
 
 _LARGEST_HEADER = 100 << 20
 _SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt")
+_VARIANT = re.compile(r"\.(fp16|bf16|non_ema)(-\d+-of-\d+)?\.safetensors$")
+"""Further copies of a pipeline's weights in one folder, in another number type."""
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def weight_files(folder: str | Path) -> list[Path]:
     """The safetensors files that hold a model, an adapter or a pipeline, sorted by name.
 
-    A pipeline's lie in its sub-folders; a model's are the shards that its index lists, or ``model.safetensors``, or else all;
-    an adapter's is ``adapter_model.safetensors``.
+    A pipeline's lie in its sub-folders (a full copy, not variants such as ``.fp16``, where both are there); a model's are the
+    shards that its index lists, or ``model.safetensors``, or else all; an adapter's is ``adapter_model.safetensors``, or
+    diffusers' `LORA_FILE`.
 
     Raises:
         xpert.errors.WeightsError: There are none, only pickled ones, or a shard is missing.
     """
     folder = Path(folder)
     if (folder / "model_index.json").is_file():
-        files = sorted(folder.glob("**/*.safetensors"))
+        files = sorted(file for part in _modules(folder) for file in part_files(part))
     elif (folder / "adapter_config.json").is_file():
         files = sorted(folder.glob("adapter_model.safetensors"))
+    elif (folder / LORA_FILE).is_file() and not (folder / "config.json").is_file():
+        files = [folder / LORA_FILE]
     elif (index := folder / "model.safetensors.index.json").is_file():
         return _shards(index)
     else:
         files = sorted(folder.glob("model.safetensors")) or sorted(folder.glob("*.safetensors"))
     if files:
         return files
-    pickled = sorted(path.name for kind in _PICKLED for path in folder.glob(kind))
+    parts = [folder, *_modules(folder)]
+    pickled = sorted(path.name for kind in _PICKLED for part in parts for path in part.glob(kind))
     if pickled:
         raise WeightsError(
             f"{folder}: only pickled weights ({pickled[0]}), which can run code: save them as safetensors "
             "(save_pretrained does)"
         )
     raise WeightsError(f"{folder}: no weights: expected a .safetensors file")
+
+
+def part_files(folder: str | Path) -> list[Path]:
+    """The safetensors files of one part of a pipeline (its U-Net, say), sorted; none for a tokenizer or scheduler."""
+    files = sorted(Path(folder).glob("*.safetensors"))
+    return [file for file in files if not _VARIANT.search(file.name)] or files
 
 
 def tensor_shapes(files: Iterable[str | Path]) -> dict[str, tuple[int, ...]]:
@@ -83,7 +99,10 @@ def model_digest(folder: str | Path) -> str:
 
 
 def _modules(folder: Path) -> list[Path]:
-    """The sub-folders that belong to a model (a sentence encoder lists its own); others may hold anything, such as checkpoints."""
+    """The sub-folders that belong to a model (a pipeline and a sentence encoder list theirs); others may hold anything, such as checkpoints."""
+    index = folder / "model_index.json"
+    if index.is_file():
+        return [folder / name for name in _json_object(index.read_bytes(), index) if (folder / name).is_dir()]
     file = folder / "modules.json"
     listed: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     return [folder / str(entry["path"]) for entry in listed if entry.get("path")]

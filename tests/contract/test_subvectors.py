@@ -11,11 +11,13 @@ import pytest
 
 from xpert.protocols import SubvectorContext, Summarizer
 from xpert.registry import SUBVECTORS
+from xpert.subvectors.captioned import CaptionedSubvectors
+from xpert.subvectors.painted import PaintedSubvectors
 from xpert.subvectors.prompt_tuning import TuningSettings, tune_prompt
 from xpert.summarizers.hf import HFSummarizer
 from xpert.summarizers.instructions import Instruction
 from xpert.testing import FakeSummarizer, check_subvector_source, fake_text
-from xpert.types import Array
+from xpert.types import Array, Generation
 
 PROMPTS = ["why is the sky blue", "tell me how", "rain"]
 SHORT = Instruction(name="t", compare="{a} {b}", write="{word} {prompt}", meaning="{word}", max_new_tokens=8)
@@ -30,7 +32,9 @@ def context(summarizer: Summarizer) -> SubvectorContext:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in SUBVECTORS.builtin if name != "prompt-tuned"])
+@pytest.mark.parametrize(
+    "name", [name for name in SUBVECTORS.builtin if name not in ("prompt-tuned", "painted", "unembedded")]
+)
 def test_built_in_with_the_fake(name: str) -> None:
     check_subvector_source(SUBVECTORS.get(name), context(FakeSummarizer()))
 
@@ -48,6 +52,10 @@ def test_prompt_tuned_with_an_llm(tiny_summarizer: Path) -> None:
     check_subvector_source(lambda: SUBVECTORS.get("prompt-tuned")(tuned), context(llm))
 
 
+def test_unembedded_with_an_llm(tiny_summarizer: Path) -> None:
+    check_subvector_source(SUBVECTORS.get("unembedded"), context(HFSummarizer(tiny_summarizer)))
+
+
 def test_described_with_an_encoder(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers", reason="needs the extra 'encoder'")
     from xpert.summarizers.encoder import EncoderSummarizer
@@ -55,6 +63,22 @@ def test_described_with_an_encoder(tmp_path: Path) -> None:
 
     encoder = EncoderSummarizer(tiny_encoder(tmp_path / "encoder"), words=["friendly", "formal", "poetic", "funny"])
     check_subvector_source(SUBVECTORS.get("described"), context(encoder))
+
+
+def test_captioned_with_an_image_encoder(tmp_path: Path) -> None:
+    pytest.importorskip("PIL", reason="needs the extra 'diffusion'")
+    from xpert.summarizers.image_encoder import ImageEncoderSummarizer
+    from xpert.testing.tiny_clip import tiny_clip
+
+    encoder = ImageEncoderSummarizer(tiny_clip(tmp_path / "clip"), words=["neon", "grey", "sketched", "bright"])
+    for centred in (True, False):
+        check_subvector_source(lambda centred=centred: CaptionedSubvectors(centred=centred), context(encoder))
+
+
+def test_painted_by_a_text_model(tiny_base: Path) -> None:
+    how = Generation(max_new_tokens=4)
+    fake = context(FakeSummarizer())
+    check_subvector_source(lambda: PaintedSubvectors(tiny_base, modality="text", generation=how), fake)
 
 
 class Broken:

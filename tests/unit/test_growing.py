@@ -21,6 +21,7 @@ from xpert.errors import (
     SummarizerError,
 )
 from xpert.explainer import Explainer
+from xpert.measured import MEASURED
 from xpert.protocols import SubvectorContext
 from xpert.testing.fakes import FakeSummarizer, fake_text
 from xpert.types import AnswerPair, Array, Generation, ModelCard, Summary
@@ -53,6 +54,7 @@ class Prober:
 
 class Modality:
     name = "text"
+    measured = MEASURED
 
     def __init__(self, weights: str = "w") -> None:
         self.asked: list[str | None] = []

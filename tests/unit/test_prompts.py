@@ -6,7 +6,7 @@ from xpert.errors import DataError, ReferenceNotFoundError
 from xpert.prompts import DOMAINS, shipped_prompts
 
 
-@pytest.mark.parametrize(("domain", "n"), [("general", 200), ("law", 100), ("science", 100)])
+@pytest.mark.parametrize(("domain", "n"), [("general", 200), ("law", 100), ("science", 100), ("captions", 200)])
 def test_each_domain_has_its_prompts_without_repetition(domain: str, n: int) -> None:
     prompts = shipped_prompts(domain)
     assert len(prompts) == len({prompt.lower() for prompt in prompts}) == n

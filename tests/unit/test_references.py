@@ -4,7 +4,9 @@ import json
 import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from xpert.errors import (
@@ -92,6 +94,34 @@ def test_a_hub_snapshot_tells_its_revision(copy: Path, tmp_path: Path, monkeypat
     copy.rename(snapshot)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repository, **_: str(snapshot))
     assert describe("org/described").revision == "0" * 40
+
+
+def test_a_pipeline_is_downloaded_without_its_copies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    snapshot, asked = tmp_path / "snapshots" / ("0" * 40), []
+    snapshot.mkdir(parents=True)
+    (snapshot / "model_index.json").write_text("{}")
+
+    def download(repository: str, **options: Any) -> str:
+        asked.append((options.get("revision"), options["allow_patterns"], options["ignore_patterns"]))
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert resolve("org/pipeline-of-the-hub") == snapshot
+    (_, first, _), (revision, weights, ignored) = asked
+    assert not any(pattern.endswith("safetensors") for pattern in first)
+    assert (revision, weights) == (snapshot.name, ["*/*.safetensors"])
+    assert "safety_checker/*" in ignored
+
+
+def test_a_folder_with_diffusers_lora_file_is_an_adapter(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"unet.a.lora.down.weight": np.ones((2, 2), np.float32)}, tmp_path / "pytorch_lora_weights.safetensors")
+    info = describe(tmp_path)
+    assert (info.kind, info.base) == ("adapter", None)
+    assert info.bytes == (tmp_path / "pytorch_lora_weights.safetensors").stat().st_size
 
 
 def test_a_local_folder_wins_over_the_hub(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -15,6 +18,7 @@ from xpert.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from xpert.catalog import Catalog
+    from xpert.protocols import Modality
     from xpert.summarizers.instructions import Instruction
 
 __all__ = ["explain"]
@@ -61,7 +65,9 @@ CountOption: TypeAlias = Annotated[
 SubvectorsOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--subvectors", metavar="KIND", help="How words become sub-vectors: contrastive, prompt-tuned or described."
+        "--subvectors",
+        metavar="KIND",
+        help="How words become sub-vectors: contrastive, prompt-tuned, described, captioned, painted:REF or unembedded.",
     ),
 ]
 OrthOption: TypeAlias = Annotated[
@@ -86,13 +92,29 @@ InstructionOption: TypeAlias = Annotated[
     typer.Option(
         "--instruction",
         metavar="NAME|FILE",
-        help="The aspect that is explained: language-style, domain, programming-language, tone, or your own JSON file. "
+        help="The aspect that is explained: language-style, domain, programming-language, tone, image-style, or your own JSON file. "
         "By default what the summarizer was trained on, else language-style.",
     ),
 ]
 WordsOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("--words", metavar="FILE", help="The words that an encoder: summarizer chooses from, one a line."),
+    str | None,
+    typer.Option(
+        "--words",
+        metavar="FILE|vlm:REF",
+        help="The words that an encoder: summarizer chooses from, one a line; or who proposes them: a vision-language model.",
+    ),
+]
+ModalityOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--modality", metavar="NAME", help="text, diffusion or a plugin's; told from the base if left out."),
+]
+SetOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="An option of the modality, such as steps=20 or guidance_scale=5. Repeatable.",
+    ),
 ]
 SeedOption: TypeAlias = Annotated[int | None, typer.Option("--seed", help="The seed of everything that is drawn: 0.")]
 
@@ -117,6 +139,8 @@ def explain(
     seed: SeedOption = None,
     instruction: InstructionOption = None,
     words: WordsOption = None,
+    modality: ModalityOption = None,
+    settings: SetOption = None,
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
     device: DeviceOption = None,
@@ -131,19 +155,48 @@ def explain(
 
     options = {"base": base, "summarizer": summarizer, "n_prompts": n_prompts, "seed": seed, "centering": centering}
     options |= {"subvectors": subvectors, "eps_orth": eps_orth, "eps_dec": eps_dec, "device": device, "dtype": dtype}
-    given = _given(**options, cache=cache_folder(cache, no_cache), instruction=aspect(instruction, words, summarizer))
+    proposer = words if words is not None and words.startswith("vlm:") else None
+    file = None if words is None or proposer is not None else Path(words)
+    given = _given(**options, cache=cache_folder(cache, no_cache), instruction=aspect(instruction, file, summarizer))
+    given |= _given(modality=modality_with(modality, settings or [], base, grows=catalog is not None))
     decoding = _given(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     if remove and catalog is None:
         raise SettingsError(f"--remove {remove[0]}: from which catalog? give --catalog OLD")
     models = named_models(model or [], models_from, may_be_none=catalog is not None)
     Catalog.check_target(out)
-    if catalog is None:
-        made = _explained(models, given, decoding, prompts)
-    else:
-        made = _grown(Catalog.from_pretrained(catalog), models, remove or [], given, decoding=decoding, prompts=prompts)
+    old = None if catalog is None else Catalog.from_pretrained(catalog)
+    with proposed_words(given, proposer, old) as given:
+        if old is None:
+            made = _explained(models, given, decoding, prompts)
+        else:
+            made = _grown(old, models, remove or [], given, decoding=decoding, prompts=prompts)
     made.save_pretrained(out)
     document = {**catalog_json(made), "out": str(out)}
     return Outcome(document=document, view=lambda: [explanation_table(made), f"The catalog is in {out}."])
+
+
+@contextmanager
+def proposed_words(
+    given: dict[str, Any], proposer: str | None, catalog: Catalog | None
+) -> Generator[dict[str, Any], None, None]:
+    """The options with an encoder whose words another model proposes, where there is one; closed afterwards.
+
+    Raises:
+        xpert.errors.SettingsError: The summarizer takes no proposer.
+    """
+    from xpert.summarizers import load_summarizer
+
+    name = given.get("summarizer") or (None if catalog is None else catalog.provenance.summarizer)
+    if proposer is None or name is None:
+        yield given
+        return
+    asked = given.get("instruction") or (None if catalog is None else catalog.provenance.wording)
+    device, dtype = given.get("device"), given.get("dtype")
+    opened = load_summarizer(name, device=device, dtype=dtype, instruction=asked, proposer=proposer)
+    try:
+        yield {**given, "summarizer": opened, "instruction": None}
+    finally:
+        opened.close()
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -203,6 +256,7 @@ def aspect(instruction: str | None, words: Path | None, summarizer: str | None) 
         xpert.errors.ReferenceNotFoundError: No such instruction.
         xpert.errors.SettingsError: A file cannot be read, or words for a summarizer that chooses its own.
     """
+    from xpert.summarizers import usual_instruction
     from xpert.summarizers.aspects import find_instruction
     from xpert.summarizers.instructions import LANGUAGE_STYLE, load_words
 
@@ -211,8 +265,35 @@ def aspect(instruction: str | None, words: Path | None, summarizer: str | None) 
         return asked
     if summarizer is not None and not summarizer.startswith("encoder:"):
         raise SettingsError(f"--words {words}: {summarizer} finds its words itself: leave it out, or take an encoder:")
-    asked = asked or LANGUAGE_STYLE
+    if asked is None:
+        asked = LANGUAGE_STYLE if summarizer is None else usual_instruction(summarizer)
     return replace(asked, words=load_words(words), carriers=asked.carriers)
+
+
+def modality_with(name: str | None, settings: list[str], base: str | None, *, grows: bool) -> str | Modality | None:
+    """The modality that is asked for, with options ``NAME=VALUE`` (numbers as JSON writes them, else texts).
+
+    Raises:
+        xpert.errors.SettingsError: A text has no ``=``, or no such option; or options for a catalog, which has its own.
+    """
+    from xpert.modalities import load_modality, modality_of
+
+    if not settings:
+        return name
+    if grows:
+        raise SettingsError(f"--set {settings[0]}: a catalog grows by its own options: leave --set out")
+    values: dict[str, Any] = {}
+    for text in settings:
+        option, sign, value = text.partition("=")
+        if not option or not sign:
+            raise SettingsError(f"--set {text!r}: expected NAME=VALUE, such as steps=20")
+        try:
+            values[option] = json.loads(value)
+        except ValueError:
+            values[option] = value
+    if name is None and base is None:
+        raise SettingsError("--base: expected a reference; only with --catalog it may be left out")
+    return load_modality(name or modality_of(str(base)), values)
 
 
 def named_models(pairs: list[str], folder: Path | None, *, may_be_none: bool = False) -> dict[str, str]:

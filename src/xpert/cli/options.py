@@ -18,8 +18,9 @@ DataOption: TypeAlias = Annotated[
     Path,
     typer.Option(
         "--data",
-        metavar="FILE",
-        help='The personal data, JSON Lines: {"prompt", "response"}, {"text"} or {"messages"} a line. It stays here.',
+        metavar="FILE|FOLDER",
+        help='The personal data, JSON Lines: {"prompt", "response"}, {"text"}, {"messages"} or {"prompt", "image"} a line; '
+        "or a folder of images with captions. It stays here.",
     ),
 ]
 DeviceOption: TypeAlias = Annotated[

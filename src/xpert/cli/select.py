@@ -52,7 +52,7 @@ def select(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
 ) -> Outcome:
-    """Find the model whose explanation is nearest to the user's own text; nothing leaves this machine.
+    """Find the model whose explanation is nearest to the user's own data, texts or images; nothing leaves this machine.
 
     Without --base and --base-answers the catalog's stored base answers serve as an unpaired reference.
     """
@@ -82,14 +82,14 @@ def answers_of_base(
     Raises:
         xpert.errors.DataError: An example has no prompt.
     """
-    from xpert.registry import MODALITIES
+    from xpert.modalities import load_modality
 
     prompts = [example.prompt for example in examples if example.prompt]
     if missing := len(examples) - len(prompts):
         raise DataError(
             f"{data}: {missing} of {len(examples)} examples have no prompt for --base to answer: leave --base out"
         )
-    modality = MODALITIES.get(catalog.provenance.modality)()
+    modality = load_modality(catalog.provenance.modality, catalog.provenance.settings)
     different = list(dict.fromkeys(prompts))
     with modality.open(base, device=device, dtype=dtype) as prober:
         answers = prober.answer(None, different, catalog.provenance.generation)

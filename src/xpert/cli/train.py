@@ -2,95 +2,103 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from xpert.cli.options import DataOption, DeviceOption
+from xpert.cli import train_options as options
+from xpert.cli.options import DeviceOption
 from xpert.cli.output import Outcome
+from xpert.errors import SettingsError
 
 if TYPE_CHECKING:
-    from xpert.types import TrainingReport
+    from xpert.types import Example, TrainingReport
 
 __all__ = ["train"]
 
 
 def train(
     *,
-    start: Annotated[str, typer.Option(metavar="REF", help="The model to start from: a full model or an adapter.")],
-    data: DataOption,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of the result: new, empty, or an earlier run's.")
-    ],
-    backend: Annotated[str, typer.Option(metavar="NAME", help="Who trains: torch, or an installed plugin.")] = "torch",
-    method: Annotated[
-        str | None, typer.Option(metavar="lora|full", help="Train an adapter or all weights.", show_default="lora")
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="paper-server|paper-device",
-            help="The paper's settings, for what is not given.",
-            show_default="none",
-        ),
-    ] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps at most.", show_default="200")] = None,
-    target_loss: Annotated[
-        float | None, typer.Option(help="Stop when the validation loss is at most this.", show_default="none")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
-    lr: Annotated[float | None, typer.Option(help="The peak learning rate.", show_default="0.0002")] = None,
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            metavar="constant|cosine|linear",
-            help="How the learning rate goes on after warm-up.",
-            show_default="constant",
-        ),
-    ] = None,
-    warmup: Annotated[int | None, typer.Option(help="Steps of linear warm-up.", show_default="0")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="The weight decay of AdamW.", show_default="0")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Examples a step.", show_default="8")] = None,
-    max_length: Annotated[
-        int | None, typer.Option(help="The longest example in tokens; what is longer is cut.", show_default="512")
-    ] = None,
-    rank: Annotated[int | None, typer.Option(help="The rank of a new adapter.", show_default="16")] = None,
-    alpha: Annotated[
-        float | None, typer.Option(help="The scale of a new adapter, lora_alpha.", show_default="32")
-    ] = None,
-    target_modules: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Modules of a new adapter, separated by commas, or all-linear.",
-            show_default="PEFT's choice",
-        ),
-    ] = None,
-    eval_fraction: Annotated[
-        float | None, typer.Option(help="The share of the data to validate with.", show_default="0.1")
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="float32|bf16", help="bf16: forward passes in bfloat16, weights in float32.", show_default="float32"
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The seed of split, order and a new adapter's values.")] = 0,
+    start: options.Start,
+    data: options.Data,
+    out: options.Out,
+    backend: options.Backend = None,
+    base: options.Base = None,
+    method: options.MethodName = None,
+    recipe: options.RecipeName = None,
+    max_steps: options.MaxSteps = None,
+    target_loss: options.TargetLoss = None,
+    resume: options.Resume = False,
+    lr: options.Lr = None,
+    schedule: options.ScheduleName = None,
+    warmup: options.Warmup = None,
+    weight_decay: options.WeightDecay = None,
+    batch_size: options.BatchSize = None,
+    accumulation: options.Accumulation = None,
+    clip: options.Clip = None,
+    max_length: options.MaxLength = None,
+    rank: options.Rank = None,
+    alpha: options.Alpha = None,
+    target_modules: options.TargetModules = None,
+    resolution: options.Resolution = None,
+    center_crop: options.CenterCrop = None,
+    random_flip: options.RandomFlip = None,
+    caption_column: options.CaptionColumn = None,
+    caption_template: options.CaptionTemplate = None,
+    captioner: options.Captioner = None,
+    gradient_checkpointing: options.GradientCheckpointing = None,
+    ema_decay: options.EmaDecay = None,
+    snr_gamma: options.SnrGamma = None,
+    noise_offset: options.NoiseOffset = None,
+    eval_fraction: options.EvalFraction = None,
+    eval_every: options.EvalEvery = None,
+    checkpoint_every: options.CheckpointEvery = None,
+    precision: options.PrecisionName = None,
+    seed: options.Seed = 0,
     device: DeviceOption = None,
 ) -> Outcome:
-    """Fine-tune a start model on the user's own text, on this machine; a recipe's settings replace the defaults told here."""
-    from xpert.examples import load_examples
-    from xpert.registry import TRAINERS
+    """Fine-tune a start model on the user's own data, on this machine; a recipe's settings replace the defaults told here."""
+    given = {**locals()}
+    return _train(start, data, out, backend=backend, resume=resume, given=given)
 
-    run = {"method": method, "recipe": recipe, "max_steps": max_steps, "target_loss": target_loss}
-    optimizer = {"lr": lr, "schedule": schedule, "warmup": warmup, "weight_decay": weight_decay}
-    adapter = {"rank": rank, "alpha": alpha, "target_modules": _modules(target_modules)}
-    text = {"batch_size": batch_size, "max_length": max_length, "eval_fraction": eval_fraction, "precision": precision}
-    given: dict[str, Any] = {**run, **optimizer, **adapter, **text, "seed": seed, "device": device}
-    trainer = TRAINERS.get(backend)(**{name: value for name, value in given.items() if value is not None})
-    report = trainer.fit(start, load_examples(data), out=out, resume=resume)
+
+def _train(start: str, data: str, out: Path, *, backend: str | None, resume: bool, given: Mapping[str, Any]) -> Outcome:
+    from xpert.registry import TRAINERS
+    from xpert.trainers.choose import trainer_for
+
+    name = backend or trainer_for(start)
+    factory = TRAINERS.get(name)
+    used = {key: value for key, value in given.items() if key not in ("start", "data", "out", "backend", "resume")}
+    trainer = factory(**_known(factory, name, {key: value for key, value in used.items() if value is not None}))
+    report = trainer.fit(start, _examples(trainer, data), out=out, resume=resume)
+    if os.environ.get("RANK", "0") != "0":  # of several processes that accelerate has launched, one tells
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return _outcome(report)
+
+
+def _known(factory: Callable[..., Any], name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, if the trainer knows all of them."""
+    parameters = inspect.signature(factory).parameters
+    anything = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    settings = {**given}
+    if "target_modules" in settings:
+        settings["target_modules"] = _modules(settings["target_modules"])
+    unknown = [] if anything else [key for key in settings if key not in parameters]
+    if unknown:
+        raise SettingsError(
+            f"{unknown[0]}: the trainer {name!r}, which trains this start, has no such option: leave it out"
+        )
+    return settings
+
+
+def _examples(trainer: Any, data: str) -> list[Example]:
+    """The data as the trainer reads it, if it has a way of its own (``load_examples``), else as every command does."""
+    from xpert.examples import load_examples
+
+    own = getattr(trainer, "load_examples", None)
+    return load_examples(data) if own is None else own(data)
 
 
 def _modules(names: str | None) -> str | list[str] | None:

@@ -14,9 +14,9 @@ from xpert.evaluation.starts import StartsReport, compare_starts
 from xpert.explainer import Explainer
 from xpert.merger import Merger
 from xpert.meters import Meter
+from xpert.modalities import load_modality
 from xpert.progress import say, track
 from xpert.protocols import Summarizer
-from xpert.registry import MODALITIES
 from xpert.selector import Selector
 from xpert.space import AXES, AxesName
 from xpert.trainers.torch import TorchTrainer
@@ -182,7 +182,7 @@ def run_demo(
 def base_answers(catalog: Catalog, base: str, groups: Iterable[Sequence[Example]]) -> dict[str, str]:
     """The base's answers to all prompts of all examples, each prompt asked once and all of them together."""
     prompts = dict.fromkeys(example.prompt for examples in groups for example in examples if example.prompt)
-    modality = MODALITIES.get(catalog.provenance.modality)()
+    modality = load_modality(catalog.provenance.modality, catalog.provenance.settings)
     with modality.open(base) as prober:
         answers = prober.answer(None, list(prompts), catalog.provenance.generation)
     return dict(zip(prompts, answers, strict=True))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from xpert.errors import IncompatibleModelError, SettingsError
+from xpert.errors import SettingsError
 from xpert.references import describe, portable, require_weights
 from xpert.tensors.files import write_text
 
@@ -87,7 +87,7 @@ class Source:
     Attributes:
         member: What was asked for.
         folder: Where it lies.
-        kind: ``full`` or ``adapter``.
+        kind: ``full``, ``pipeline`` or ``adapter``.
         sha256: Digest over its weight files.
     """
 
@@ -103,7 +103,6 @@ def open_sources(members: Sequence[Member]) -> list[Source]:
     Raises:
         xpert.errors.SettingsError: No members, one twice, or a weight that is not finite.
         xpert.errors.RecordedModelError: A member has answers only.
-        xpert.errors.IncompatibleModelError: A member is neither a full model nor an adapter.
     """
     if not members:
         raise SettingsError("nothing to merge: expected at least one model with a weight")
@@ -116,10 +115,6 @@ def open_sources(members: Sequence[Member]) -> list[Source]:
             raise SettingsError(f"weight of {member.name!r}: expected a finite number, got {member.weight!r}")
         folder = require_weights(member.reference, "merge")
         info = describe(member.reference)
-        if info.kind not in ("full", "adapter"):
-            raise IncompatibleModelError(
-                f"{member.name!r} ({folder}) is of kind {info.kind}: expected a full model or an adapter"
-            )
         sources.append(Source(member=member, folder=folder, kind=info.kind, sha256=info.sha256))
     return sources
 
@@ -155,6 +150,7 @@ def write_notes(
     sources: Sequence[Source],
     words: Sequence[tuple[str, float]],
     kind: str,
+    library: str,
 ) -> None:
     """Write the card and the record of what the model was made of."""
     record: Mapping[str, object] = {
@@ -168,8 +164,8 @@ def write_notes(
         "words": [{"word": word, "value": value} for word, value in words],
     }
     write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
-    library = "peft" if kind == "adapter" else "transformers"
-    lines = ["---", f"library_name: {library}", "tags:", "- merge", "- xpert", "---", "", "# Merged start model", ""]
+    front = ["---", f"base_model: {json.dumps(portable(base))}", f"library_name: {library}"]
+    lines = [*front, "tags:", "- merge", "- xpert", "---", "", "# Merged start model", ""]
     lines += [
         f"Merged with xpert by {method}; base: `{portable(base)}`.",
         "",

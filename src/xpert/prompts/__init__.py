@@ -1,4 +1,4 @@
-"""Prompts that ship with xpert, written for it: 200 general ones, 100 about law, 100 about science."""
+"""Prompts that ship with xpert, written for it: 200 general ones, 100 about law, 100 about science, 200 captions of images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xpert.errors import DataError, ReferenceNotFoundError
 
 __all__ = ["DOMAINS", "shipped_prompts"]
 
-DOMAINS = ("general", "law", "science")
+DOMAINS = ("general", "law", "science", "captions")
 
 
 def shipped_prompts(domain: str = "general", n: int | None = None, seed: int = 0) -> list[str]:

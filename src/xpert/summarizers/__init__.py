@@ -1,4 +1,7 @@
-"""Who turns pairs of answers into embeddings and candidate words: ``hf`` (an LLM in memory), ``encoder`` (a text encoder), plugins."""
+"""Who turns pairs of answers into embeddings and candidate words.
+
+``hf`` is an LLM in memory, ``encoder`` a text encoder or an image-text encoder, ``vlm`` a vision-language model; others are plugins.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ from typing import Any
 
 from xpert.errors import ReferenceNotFoundError, SettingsError
 from xpert.protocols import Summarizer
+from xpert.references import resolve
 from xpert.registry import SUMMARIZERS
-from xpert.summarizers.aspects import InstructionLike, find_instruction
+from xpert.summarizers.aspects import IMAGE_STYLE, InstructionLike, find_instruction
+from xpert.summarizers.folders import is_image_text_model
+from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction
 
-__all__ = ["load_summarizer"]
+__all__ = ["load_summarizer", "usual_instruction"]
 
 
 def load_summarizer(
@@ -23,11 +29,11 @@ def load_summarizer(
     """A summarizer by name; an object is given back as it is.
 
     Args:
-        summarizer: ``hf:REF``, ``encoder:REF``, ``zoo:NAME``, a plugin's ``NAME:TARGET``, or an object.
+        summarizer: ``hf:REF``, ``encoder:REF``, ``vlm:REF``, ``zoo:NAME``, a plugin's ``NAME:TARGET``, or an object.
         device: Where it runs; None: its own choice. An object stays where it is.
         dtype: Of its weights; None: its own choice. An object keeps its own.
         instruction: The aspect: a shipped instruction's name, a JSON file, or an `Instruction`. None: what the summarizer's folder
-            brings, else ``language-style``. An object keeps its own.
+            brings, else its `usual_instruction`. An object keeps its own.
         options: Further options of that kind of summarizer, e.g. ``batch_size``.
 
     Raises:
@@ -46,13 +52,32 @@ def load_summarizer(
             "(such as hf:org/name, encoder:minilm or zoo:summarizer)"
         )
     if scheme == "zoo":
-        scheme, target, options = "hf", summarizer, {"name": summarizer, **options}
+        kind = "encoder" if is_image_text_model(resolve(summarizer)) else "hf"
+        scheme, target, options = kind, summarizer, {"name": summarizer, **options}
     try:
         return SUMMARIZERS.get(scheme)(target, device=device, dtype=dtype, **options)
     except TypeError as error:
         if options and "unexpected keyword argument" in str(error):
             raise SettingsError(f"summarizer {summarizer!r}: {str(error).split('() ')[-1]}") from error
         raise
+
+
+def usual_instruction(summarizer: str) -> Instruction:
+    """The aspect that a summarizer explains where none is asked for and its folder brings none.
+
+    Args:
+        summarizer: Its name.
+
+    Returns:
+        ``image-style`` for who compares images, else ``language-style``.
+
+    Raises:
+        xpert.errors.ReferenceNotFoundError: An encoder or a zoo's model that does not exist.
+    """
+    scheme, _, target = summarizer.partition(":")
+    folder = {"zoo": summarizer, "encoder": None if target == "minilm" else target}.get(scheme)
+    images = scheme == "vlm" or (folder is not None and is_image_text_model(resolve(folder)))
+    return find_instruction(IMAGE_STYLE) if images else LANGUAGE_STYLE
 
 
 def _given(summarizer: Summarizer, options: dict[str, Any]) -> Summarizer:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
 from xpert.decoding import left_padded
-from xpert.errors import IncompatibleModelError, WeightsError
+from xpert.errors import DataError, IncompatibleModelError, WeightsError
 from xpert.progress import track
 from xpert.summarizers.batching import batches
 from xpert.summarizers.prefixes import Layers, PrefixCache, joined_cache, prefix_states
@@ -25,12 +26,41 @@ from xpert.summarizers.words import (
 )
 from xpert.types import Array, Candidate
 
-__all__ = ["Known", "keep_prefixes", "last_hidden", "next_distribution", "next_words", "output_layer"]
+__all__ = [
+    "Head",
+    "Known",
+    "Step",
+    "keep_prefixes",
+    "last_hidden",
+    "next_distribution",
+    "next_words",
+    "output_layer",
+    "unembedding_rows",
+    "words_after",
+]
 
 HANDFUL = 4
 """Prompts on which word pieces are tried out."""
 MAX_PIECES = 12
 """Longest completed word, in tokens: four characters of a script whose bytes are tokens of their own."""
+
+Step: TypeAlias = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
+"""Token ids ``(B, 1)``, their positions ``(B, 1)`` and a cache to the last hidden states ``(B, D)``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What a model has read: one row.
+
+    Attributes:
+        cache: Its keys and values.
+        n_tokens: How many tokens they are of.
+        position: Of the token that comes next.
+    """
+
+    cache: Any
+    n_tokens: int
+    position: int
 
 
 def output_layer(model: Any) -> Any:
@@ -133,15 +163,35 @@ def _states(model: Any, rows: Sequence[Sequence[int]], known: Sequence[Layers], 
     return out.last_hidden_state[:, -1]
 
 
-def next_distribution(model: Any, hidden: Array) -> torch.Tensor:
-    """Next-token probabilities ``(V,)`` float64, averaged over last hidden states ``(P, D)``."""
-    layer = output_layer(model)
+def next_distribution(layer: Any, hidden: Array) -> torch.Tensor:
+    """Next-token probabilities ``(V,)`` float64, averaged over last hidden states ``(P, D)`` that the output layer multiplies."""
     total = torch.zeros(layer.weight.shape[0], dtype=torch.float64)
     with torch.inference_mode():
         for first in range(0, len(hidden), 32):
             states = torch.from_numpy(hidden[first : first + 32]).to(layer.weight.device, layer.weight.dtype)
             total += torch.softmax(layer(states).double(), dim=-1).sum(0).cpu()
     return total / len(hidden)
+
+
+def unembedding_rows(layer: Any, tokenizer: Any, words: Sequence[str]) -> Array:
+    """``(W, D)`` float32 rows of the output layer: of the token that each word begins with, alone and after a blank, averaged.
+
+    Args:
+        layer: The output layer.
+        tokenizer: The model's tokenizer.
+        words: ``W`` words.
+
+    Raises:
+        xpert.errors.DataError: The tokenizer has no token for a word.
+    """
+    rows = np.zeros((len(words), layer.weight.shape[1]), np.float32)
+    for place, word in enumerate(words):
+        spelled = tokenizer([word, f" {word}"], add_special_tokens=False, verbose=False)["input_ids"]
+        starts = [next((t for t in ids if tokenizer.decode([t]).strip()), None) for ids in spelled]
+        if not (tokens := [token for token in starts if token is not None]):
+            raise DataError(f"word {word!r}: the tokenizer has no token for it: choose another word")
+        rows[place] = layer.weight[tokens].detach().float().mean(dim=0).cpu().numpy()
+    return rows
 
 
 def next_words(
@@ -171,11 +221,47 @@ def next_words(
 
     Source: Wang et al. 2025, section 4.1; completing pieces is ours.
     """
+    layer = output_layer(model)
+    with torch.no_grad():
+        heads = [_read(model, row) for row in _handful(rows)]
+
+    def step(ids: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+        out = model.base_model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True)
+        return out.last_hidden_state[:, -1]
+
+    return words_after(
+        heads, probabilities, n, layer=layer, step=step, tokenizer=tokenizer, token_budget=token_budget, rules=rules
+    )
+
+
+def words_after(
+    heads: Sequence[Head],
+    probabilities: torch.Tensor,
+    n: int,
+    *,
+    layer: Any,
+    step: Step,
+    tokenizer: Any,
+    token_budget: int,
+    rules: WordRules = USUAL,
+) -> tuple[Candidate, ...]:
+    """The ``n`` most likely words that come next, tried out after what a model has read already: see `next_words`.
+
+    Args:
+        heads: What it has read, a handful.
+        probabilities: ``(V,)`` next-token probabilities, averaged over all that is asked about.
+        n: Words wanted.
+        layer: The output layer.
+        step: One token more: ids ``(B, 1)``, positions ``(B, 1)`` and a cache to last hidden states ``(B, D)``.
+        tokenizer: The model's tokenizer.
+        token_budget: Tokens held in key-value caches at most (the heads' own always are).
+        rules: What counts as a word.
+    """
     ranked = torch.sort(probabilities, descending=True, stable=True).indices[: 3 * n + 64].tolist()
     texts = {token: tokenizer.decode([token]) for token in ranked if token < len(tokenizer)}
-    trial = _Trial(model, tokenizer, _handful(rows), rules)
+    trial = _Trial(layer, step, tokenizer, heads, rules)
     starts = [t for t in ranked if t in texts and t not in trial.special and starts_word(texts[t], rules)]
-    size = max(1, token_budget // max(sum(map(len, trial.rows)), 1))
+    size = max(1, token_budget // max(sum(head.n_tokens for head in heads), 1))
     found: dict[str, float] = {}
     with torch.no_grad():
         for first in range(0, len(starts), size):
@@ -194,24 +280,26 @@ def _handful(rows: Sequence[Sequence[int]]) -> list[list[int]]:
     return [list(different[place]) for place in places]
 
 
-class _Trial:
-    """Tries tokens out after some rows, whose caches it keeps."""
+def _read(model: Any, row: Sequence[int]) -> Head:
+    """A row of token ids, read."""
+    ids = torch.tensor([list(row)], device=model.device)
+    cache = model.base_model(input_ids=ids, use_cache=True).past_key_values
+    return Head(cache=cache, n_tokens=len(row), position=len(row))
 
-    def __init__(self, model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], rules: WordRules) -> None:
-        self._model = model
+
+class _Trial:
+    """Tries tokens out after what has been read."""
+
+    def __init__(self, layer: Any, step: Step, tokenizer: Any, heads: Sequence[Head], rules: WordRules) -> None:
+        self._layer, self._feed = layer, step
         self._tokenizer = tokenizer
         self._rules = rules
         self.special = frozenset(tokenizer.all_special_ids)
-        self.rows = rows
-        self._caches: list[Any] = []
-        with torch.no_grad():
-            for row in rows:
-                ids = torch.tensor([list(row)], device=model.device)
-                self._caches.append(model.base_model(input_ids=ids, use_cache=True).past_key_values)
+        self._heads = heads
 
     def words(self, tokens: Sequence[int], scores: Sequence[float]) -> list[tuple[str, float] | None]:
         """For each token the whole word that begins with it and the word's score; None where there is none."""
-        caches = [copy.deepcopy(cache) for cache in self._caches]
+        caches = [copy.deepcopy(head.cache) for head in self._heads]
         for cache in caches:
             cache.batch_repeat_interleave(len(tokens))
         words: list[tuple[str, float] | None] = [None] * len(tokens)
@@ -230,7 +318,7 @@ class _Trial:
             if not kept or count == MAX_PIECES:
                 break
             for cache in caches:
-                cache.batch_select_indices(torch.tensor(kept, device=self._model.device))
+                cache.batch_select_indices(torch.tensor(kept, device=self._layer.weight.device))
             open_rows = [open_rows[k] for k in kept]
         return words
 
@@ -244,14 +332,10 @@ class _Trial:
 
     def _step(self, caches: Sequence[Any], tokens: Sequence[int], count: int) -> tuple[list[float], list[int]]:
         """Feed one token to each; the most likely next token, and its probability, averaged over the rows."""
-        ids = torch.tensor([[t] for t in tokens], device=self._model.device)
-        layer = output_layer(self._model)
-        total = torch.zeros((len(tokens), layer.weight.shape[0]), dtype=torch.float64)
-        for row, cache in zip(self.rows, caches, strict=True):
-            place = torch.full_like(ids, len(row) + count - 1)
-            hidden = self._model.base_model(
-                input_ids=ids, position_ids=place, past_key_values=cache, use_cache=True
-            ).last_hidden_state[:, -1]
-            total += torch.softmax(layer(hidden).double().cpu(), dim=-1)
-        best = (total / len(self.rows)).max(dim=-1)
+        ids = torch.tensor([[t] for t in tokens], device=self._layer.weight.device)
+        total = torch.zeros((len(tokens), self._layer.weight.shape[0]), dtype=torch.float64)
+        for head, cache in zip(self._heads, caches, strict=True):
+            hidden = self._feed(ids, torch.full_like(ids, head.position + count - 1), cache)
+            total += torch.softmax(self._layer(hidden).double().cpu(), dim=-1)
+        best = (total / len(self._heads)).max(dim=-1)
         return best.values.tolist(), best.indices.tolist()

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from xpert.errors import (
-    DataError,
     IncompatibleModelError,
     MissingDependencyError,
     SettingsError,
     SummarizerError,
-    WeightsError,
 )
 from xpert.loading import choose_device
-from xpert.progress import track
 from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
-from xpert.summarizers.aspects import InstructionLike, find_instruction
-from xpert.summarizers.batching import batches
+from xpert.summarizers.answers import check_texts
+from xpert.summarizers.aspects import InstructionLike
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction
+from xpert.summarizers.ranking import WordDirections, encoder_wording, listed_words
+from xpert.summarizers.whole_texts import encode_whole
 from xpert.tensors.files import sha256_bytes
-from xpert.types import AnswerPair, Array, Candidate, Summary
+from xpert.types import AnswerPair, Array, Summary
 from xpert.weights import digest, model_digest
 
-__all__ = ["EncoderSummarizer", "adjectives", "centred"]
+__all__ = ["EncoderSummarizer", "adjectives"]
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -40,11 +35,6 @@ DTYPES = ("float32", "bfloat16", "float16")
 def adjectives() -> tuple[str, ...]:
     """The shipped list of style adjectives, the candidates of an encoder."""
     return LANGUAGE_STYLE.words
-
-
-def centred(rows: Array) -> Array:
-    """Rows ``(W, D)`` relative to their mean, float32."""
-    return (rows - rows.mean(axis=0, dtype=np.float64)).astype(np.float32)
 
 
 class EncoderSummarizer:
@@ -89,14 +79,14 @@ class EncoderSummarizer:
             raise SettingsError(f"batch_size: expected 1 or more, got {batch_size}")
         if dtype is not None and dtype not in DTYPES:
             raise SettingsError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-        self._wording = _aspect(instruction, words, carriers)
+        self._wording = encoder_wording(instruction, LANGUAGE_STYLE, words, carriers)
         self._name = f"encoder:{reference}"
         self._token_budget, self._batch_size = token_budget, batch_size
         self._folder, self._dtype = _folder(str(reference)), dtype or "float32"
         self._model: Any = _load(self._folder, str(choose_device(device)), self._dtype)
         self._max_tokens = _max_tokens(self._model)
         self._width = _width(self._model)
-        self._directions: Array | None = None
+        self._directions = WordDirections(self.encode, self.words, self.carriers)
 
     @property
     def name(self) -> str:
@@ -106,13 +96,9 @@ class EncoderSummarizer:
     @property
     def instruction(self) -> str:
         """How it encodes."""
-        own, listed = self._wording, f"{len(self.words)} words"
-        if own != LANGUAGE_STYLE:
-            digest = hashlib.sha256("\n".join(self.words).encode()).hexdigest()[:12]
-            listed = f"{own.name}: {listed} (sha256 {digest})"
         return (
             f"difference of whole-text embeddings (chunks of {self._max_tokens} tokens, token-weighted mean); "
-            f"{listed}, each said as: {' | '.join(self.carriers)}"
+            f"{listed_words(self._wording, LANGUAGE_STYLE)}, each said as: {' | '.join(self.carriers)}"
         )
 
     @cached_property
@@ -153,18 +139,17 @@ class EncoderSummarizer:
         """Embed each pair; with ``n_candidates``, also the words whose directions are nearest to the mean embedding.
 
         Raises:
-            xpert.errors.DataError: No pairs.
+            xpert.errors.DataError: No pairs, or pairs of images.
             xpert.errors.SummarizerError: It is closed.
             xpert.errors.WeightsError: An embedding is not finite.
         """
-        if not pairs:
-            raise DataError("expected at least one pair of answers, got none")
+        check_texts(pairs, self._name)
         different = list(dict.fromkeys(text for pair in pairs for text in (pair.base, pair.other)))
         row_of = {text: row for row, text in enumerate(different)}
         rows = self.encode(different)
         bases, others = [row_of[pair.base] for pair in pairs], [row_of[pair.other] for pair in pairs]
         embeddings = rows[others] - rows[bases]
-        return Summary(embeddings=embeddings, candidates=self._candidates(embeddings, n_candidates))
+        return Summary(embeddings=embeddings, candidates=self._directions.rank(embeddings, n_candidates))
 
     def encode(self, texts: Sequence[str]) -> Array:
         """``(N, D)`` float32 embeddings of whole texts: the mean of their chunks' unit vectors, weighted by tokens.
@@ -174,22 +159,16 @@ class EncoderSummarizer:
             xpert.errors.WeightsError: An embedding is not finite.
         """
         model = self._loaded()
-        if not texts:
-            return np.zeros((0, self._width), np.float32)
-        chunks, owners = self._chunks(texts)
-        units = np.zeros((len(chunks), self._width), np.float64)
-        plan = list(batches([len(c) for c in chunks], token_budget=self._token_budget, batch_size=self._batch_size))
-        for batch in track(plan, "encoding", total=len(plan)):
-            units[batch] = _forward(model, [chunks[i] for i in batch])
-        if not np.isfinite(units).all():
-            raise WeightsError(
-                f"the embeddings of {self._name} are not finite: its weights hold NaN or infinite values"
-            )
-        units /= np.linalg.norm(units, axis=1, keepdims=True).clip(min=1e-12)
-        weights = np.array([len(chunk) for chunk in chunks], np.float64)
-        rows = np.zeros((len(texts), self._width), np.float64)
-        np.add.at(rows, owners, units * weights[:, None])
-        return (rows / np.bincount(owners, weights)[:, None]).astype(np.float32)
+        return encode_whole(
+            texts,
+            lambda chunks: _forward(model, chunks),
+            tokenizer=model.tokenizer,
+            max_tokens=self._max_tokens,
+            width=self._width,
+            token_budget=self._token_budget,
+            batch_size=self._batch_size,
+            name=self._name,
+        )
 
     def close(self) -> None:
         """Free the weights; a second call does nothing."""
@@ -199,39 +178,6 @@ class EncoderSummarizer:
         if self._model is None:
             raise SummarizerError(f"summarizer {self._name} is closed: make a new one")
         return self._model
-
-    def _chunks(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """Token ids of every chunk, special tokens included, and the text that each belongs to."""
-        encoded = self._model.tokenizer(
-            list(texts), truncation=True, max_length=self._max_tokens, return_overflowing_tokens=True
-        )
-        return list(encoded["input_ids"]), list(encoded["overflow_to_sample_mapping"])
-
-    def _candidates(self, embeddings: Array, n_candidates: int) -> tuple[Candidate, ...]:
-        if n_candidates < 1:
-            return ()
-        if self._directions is None:
-            said = self.encode([carrier.format(word=word) for word in self.words for carrier in self.carriers])
-            said = centred(said.reshape(len(self.words), -1, self._width).mean(axis=1)).astype(np.float64)
-            self._directions = said / np.linalg.norm(said, axis=1, keepdims=True).clip(min=1e-12)
-        mean = embeddings.mean(axis=0, dtype=np.float64)
-        cosines = self._directions @ (mean / max(float(np.linalg.norm(mean)), 1e-12))
-        ranked = sorted(zip(self.words, cosines.tolist(), strict=True), key=lambda item: (-item[1], item[0]))
-        return tuple(Candidate(word=word, score=score) for word, score in ranked[:n_candidates])
-
-
-def _aspect(
-    instruction: InstructionLike | None, words: Sequence[str] | None, carriers: Sequence[str] | None
-) -> Instruction:
-    asked = LANGUAGE_STYLE if instruction is None else find_instruction(instruction)
-    listed = asked.words if words is None else tuple(dict.fromkeys(words))
-    said = asked.carriers if carriers is None else tuple(dict.fromkeys(carriers))
-    if len(listed) < 2 or not said:
-        raise SettingsError(
-            f"instruction {asked.name}: words: expected two different words or more, and carriers, for an encoder; "
-            f"got {len(listed)} and {len(said)}"
-        )
-    return replace(asked, words=listed, carriers=said)
 
 
 def _forward(model: Any, chunks: Sequence[Sequence[int]]) -> Array:

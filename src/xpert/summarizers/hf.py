@@ -14,6 +14,7 @@ from xpert.errors import DataError, SettingsError, SummarizerError
 from xpert.loading import choose_device, choose_dtype, load_model, load_tokenizer
 from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
+from xpert.summarizers.answers import check_texts
 from xpert.summarizers.aspects import InstructionLike, find_instruction
 from xpert.summarizers.causal import (
     MAX_PIECES,
@@ -23,6 +24,7 @@ from xpert.summarizers.causal import (
     next_distribution,
     next_words,
     output_layer,
+    unembedding_rows,
 )
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction, load_instruction
 from xpert.summarizers.prefixes import PrefixCache
@@ -137,19 +139,18 @@ class HFSummarizer:
         """Embed each pair; with ``n_candidates``, also the words that it would most likely say, best first.
 
         Raises:
-            xpert.errors.DataError: No pairs, or one that is longer than the model's positions.
+            xpert.errors.DataError: No pairs, pairs of images, or one that is longer than the model's positions.
             xpert.errors.SummarizerError: It is closed.
             xpert.errors.WeightsError: A hidden state is not finite.
         """
-        if not pairs:
-            raise DataError("expected at least one pair of answers, got none")
+        check_texts(pairs, self._name)
         cut = dict(zip(texts := [t for pair in pairs for t in (pair.base, pair.other)], self._cut(texts), strict=True))
         rows = self._rows([self._question(pair, cut, cut[pair.other]) for pair in pairs])
         heads = [render(self._tokenizer, self._question(pair, cut, _GAP)).partition(_GAP)[0] for pair in pairs]
         hidden = self._hidden(rows, "summarizing", self._known(rows, heads))
         if n_candidates < 1:
             return Summary(embeddings=hidden)
-        probabilities = next_distribution(self._model, hidden)
+        probabilities = next_distribution(output_layer(self._model), hidden)
         words = next_words(
             self._model,
             self._tokenizer,
@@ -189,6 +190,10 @@ class HFSummarizer:
         return self._hidden(
             self._rows([self._instruction.meaning.format(word=word) for word in words]), "reading words"
         )
+
+    def unembedding(self, words: Sequence[str]) -> Array:
+        """``(W, D)`` rows of the output layer, each of the token that a word begins with."""
+        return unembedding_rows(output_layer(self._loaded()), self._tokenizer, words)
 
     def prompt_space(self) -> CausalPromptSpace:
         """The model as prompt tuning sees it: input embeddings in, last hidden states out."""

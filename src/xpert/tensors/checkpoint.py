@@ -92,10 +92,12 @@ class ShardWriter:
     Attributes:
         folder: An existing folder.
         max_bytes: Largest size of a shard (a larger tensor has one of its own).
+        stem: What the files are called before ``.safetensors`` and shard numbers.
     """
 
     folder: Path
     max_bytes: int = 4_000_000_000
+    stem: str = "model"
     _held: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
     _held_bytes: int = 0
     _total_bytes: int = 0
@@ -126,15 +128,15 @@ class ShardWriter:
         if self._held:
             self._flush()
         if len(self._shards) == 1:
-            os.replace(self._part(0), self.folder / "model.safetensors")
+            os.replace(self._part(0), self.folder / f"{self.stem}.safetensors")
             return
         weight_map: dict[str, str] = {}
         for i, names in enumerate(self._shards):
-            final = f"model-{i + 1:05d}-of-{len(self._shards):05d}.safetensors"
+            final = f"{self.stem}-{i + 1:05d}-of-{len(self._shards):05d}.safetensors"
             os.replace(self._part(i), self.folder / final)
             weight_map |= dict.fromkeys(names, final)
         index = {"metadata": {"total_size": self._total_bytes}, "weight_map": dict(sorted(weight_map.items()))}
-        write_text(self.folder / "model.safetensors.index.json", json.dumps(index, indent=2) + "\n")
+        write_text(self.folder / f"{self.stem}.safetensors.index.json", json.dumps(index, indent=2) + "\n")
 
     def _part(self, number: int) -> Path:
         return self.folder / f".part-{number:05d}"

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,16 @@ from safetensors.torch import load_file, save_file
 from xpert.errors import IncompatibleModelError, WeightsError
 from xpert.tensors.files import write_text
 
-__all__ = ["LoraAdapter", "LoraFactors", "concatenate", "is_plain_lora", "read_adapter", "stacked", "write_adapter"]
+__all__ = [
+    "LoraAdapter",
+    "LoraFactors",
+    "concatenate",
+    "is_plain_lora",
+    "pattern_value",
+    "read_adapter",
+    "stacked",
+    "write_adapter",
+]
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _KEY = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
@@ -72,12 +81,15 @@ class LoraAdapter:
         modules: Name of a module of the base to its update.
         fan_in_fan_out: Whether the base's weights are stored transposed, ``(in, out)``, as GPT-2's.
         targets: ``target_modules`` as its config has them, or None where they are the modules' full names.
+        kernels: Of modules that are convolutions, height and width of their kernels; their factors are matrices over these:
+            ``(r, in * height * width)`` and ``(out, r)``.
     """
 
     base: str | None
     modules: Mapping[str, LoraFactors]
     fan_in_fan_out: bool = False
     targets: str | tuple[str, ...] | None = None
+    kernels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def delta(self, module: str) -> torch.Tensor:
         """``(out, in)`` float32 update of a module.
@@ -192,12 +204,18 @@ def concatenate(adapters: Sequence[LoraAdapter], weights: Sequence[float]) -> Lo
         for name in names
     }
     rank = max(sum(factors.rank for _, factors in parts[name]) for name in names)
+    kernels: dict[str, tuple[int, int]] = {}
+    for adapter in adapters:
+        if any(kernels.get(name, kernel) != kernel for name, kernel in adapter.kernels.items()):
+            raise IncompatibleModelError("adapters have kernels of different sizes in one module: not of one base")
+        kernels |= adapter.kernels
     same = all(adapter.modules.keys() == adapters[0].modules.keys() for adapter in adapters)
     return LoraAdapter(
         base=adapters[0].base,
         modules={name: _stack(name, parts[name], rank) for name in names},
         fan_in_fan_out=adapters[0].fan_in_fan_out,
         targets=adapters[0].targets if same else None,
+        kernels=kernels,
     )
 
 
@@ -236,6 +254,11 @@ def write_adapter(adapter: LoraAdapter, folder: str | Path, *, base: str | None 
     write_text(Path(folder) / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
+def pattern_value(pattern: Mapping[str, Any], name: str, otherwise: Any) -> Any:
+    """The value of the first key that matches the end of a module's name, as PEFT reads patterns."""
+    return next((value for key, value in pattern.items() if re.match(rf"(.*\.)?({key})$", name)), otherwise)
+
+
 def _stack(name: str, parts: Sequence[tuple[float, LoraFactors]], rank: int) -> LoraFactors:
     shapes = {(factors.b.shape[0], factors.a.shape[1]) for _, factors in parts}
     if len(shapes) > 1:
@@ -263,13 +286,8 @@ def _factors(name: str, pair: Mapping[str, torch.Tensor], config: Mapping[str, A
     if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
         raise WeightsError(f"{folder / WEIGHTS}: module {name}: A {tuple(a.shape)} and B {tuple(b.shape)} do not fit")
     rank = a.shape[0]
-    alpha = float(_pattern(config.get("alpha_pattern") or {}, name, config["lora_alpha"]))
+    alpha = float(pattern_value(config.get("alpha_pattern") or {}, name, config["lora_alpha"]))
     return LoraFactors(a=a, b=b, scale=alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
-
-
-def _pattern(pattern: Mapping[str, Any], name: str, otherwise: Any) -> Any:
-    """The value of the first key that matches the end of a module's name, as PEFT reads patterns."""
-    return next((value for key, value in pattern.items() if re.match(rf"(.*\.)?({key})$", name)), otherwise)
 
 
 def _config(folder: Path) -> dict[str, Any]:

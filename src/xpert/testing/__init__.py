@@ -8,7 +8,7 @@ from __future__ import annotations
 from xpert.testing.checks_modality import check_modality
 from xpert.testing.checks_selection import check_selection_method
 from xpert.testing.checks_subvectors import check_subvector_source
-from xpert.testing.checks_summarizer import check_summarizer
+from xpert.testing.checks_summarizer import check_summarizer, sample_image_pairs
 from xpert.testing.checks_trainer import check_trainer
 from xpert.testing.fakes import FAKE_STYLES, FAKE_SYNONYMS, FakeSummarizer, FakeWriter, fake_text
 
@@ -23,4 +23,5 @@ __all__ = [
     "check_summarizer",
     "check_trainer",
     "fake_text",
+    "sample_image_pairs",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from xpert.errors import ReferenceNotFoundError
-from xpert.protocols import Modality, Prober
+from xpert.protocols import Modality, Prober, ReferenceModality
 from xpert.types import Generation
 
 __all__ = ["check_modality"]
@@ -28,7 +29,8 @@ def check_modality(
         base: Reference of a base model.
         adapter: Reference of a personalized model of it that answers otherwise.
         prompts: At least three different prompts; None: those that the base brings, else three short ones.
-        generation: How to answer; None: 8 new tokens.
+        generation: How to answer; None: 8 new tokens. Answers are compared to the bit: a modality whose answers depend on the
+            batch size must fill its batches.
         missing: A reference that names nothing.
 
     Raises:
@@ -36,6 +38,8 @@ def check_modality(
     """
     generation = generation or Generation(max_new_tokens=8)
     assert modality.name, "a modality needs a name"
+    if isinstance(modality, ReferenceModality):
+        assert modality.accepts(base), "a modality that tells its bases must accept this one"
     with modality.open(base) as prober:
         asked = list(
             prompts or prober.prompts([adapter]) or ["Say hello.", "What is rain?", "Count to three, slowly."]
@@ -46,6 +50,7 @@ def check_modality(
         _check_second(prober, asked, generation)
         _check_unknown(prober, missing, asked, generation)
         _check_many(prober, adapter, asked, generation)
+        _check_settings(modality, prober)
     with modality.open(base) as fresh, modality.open(base) as other:
         assert fresh.answer(adapter, asked, generation) == other.answer(adapter, asked, generation), (
             "two bases opened at once must answer alike"
@@ -55,7 +60,7 @@ def check_modality(
 def _check_answers(prober: Prober, adapter: str, prompts: list[str], generation: Generation) -> None:
     base = prober.answer(None, prompts, generation)
     assert len(base) == len(prompts), "one answer a prompt"
-    assert all(isinstance(answer, str) for answer in base), "answers are texts (or paths)"
+    assert all(isinstance(answer, str) for answer in base), "answers are texts, or images as data URIs"
     other = prober.answer(adapter, prompts, generation)
     assert other != base, "the personalized model answers exactly as the base: is it applied at all?"
     assert prober.answer(None, prompts, generation) == base, "the base must answer as before after a model was asked"
@@ -76,6 +81,17 @@ def _check_many(prober: Prober, adapter: str, prompts: list[str], generation: Ge
     assert all(answers == alone for _, answers in found), "answer_many: each model's answers are those of `answer`"
     assert list(answer_many([], prompts, generation)) == [], "answer_many: no references, no answers"
     assert prober.answer(None, prompts, generation) == base, "answer_many: the base must answer as before afterwards"
+
+
+def _check_settings(modality: Modality, prober: Prober) -> None:
+    """Options that answers depend on are JSON values, and make the modality again."""
+    settings: Any = getattr(prober, "settings", None)
+    if not settings:
+        return
+    assert json.loads(json.dumps(settings)) == settings, "settings are JSON values"
+    make: Any = type(modality)
+    again: Any = make(**settings)
+    assert all(getattr(again, name) == value for name, value in settings.items()), "settings make the modality again"
 
 
 def _check_card(prober: Prober, base: str, adapter: str) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from xpert.errors import DataError
+from xpert.errors import DataError, MissingDependencyError
 from xpert.protocols import Summarizer, SummarizerDefaults
 from xpert.types import AnswerPair, Summary
 
-__all__ = ["SAMPLE_PAIRS", "check_summarizer"]
+__all__ = ["SAMPLE_PAIRS", "check_summarizer", "sample_image_pairs"]
 
 TOLERANCE = 1e-5
 SAMPLE_PAIRS = (
@@ -30,12 +30,28 @@ SAMPLE_PAIRS = (
 """Pairs of different lengths and scripts, one without a prompt, one without a difference."""
 
 
+def sample_image_pairs() -> tuple[AnswerPair, ...]:
+    """Pairs of drawn images of different sizes and shapes, as data URIs, one without a prompt, one without a difference.
+
+    For summarizers that compare images: ``check_summarizer(make, pairs=sample_image_pairs())``.
+
+    Raises:
+        xpert.errors.MissingDependencyError: Pillow is not installed.
+    """
+    plain, wide, dark = _drawn(32, 32), _drawn(64, 24), _drawn(40, 48) // 3
+    grey = np.repeat(plain.mean(axis=2, keepdims=True), 3, axis=2)
+    blocks = plain.reshape(4, 8, 4, 8, 3).mean(axis=(1, 3)).repeat(8, axis=0).repeat(8, axis=1)
+    drawn = [("a hill", plain, grey), ("", wide, 255 - wide), ("a wall", plain, blocks), ("night", dark, wide)]
+    drawn.append(("the same", plain, plain))
+    return tuple(AnswerPair(prompt=prompt, base=_uri(base), other=_uri(other)) for prompt, base, other in drawn)
+
+
 def check_summarizer(make: Callable[[], Summarizer], *, pairs: Sequence[AnswerPair] = SAMPLE_PAIRS) -> None:
     """Assert that a summarizer keeps the contract of `xpert.protocols.Summarizer`.
 
     Args:
         make: Gives a fresh summarizer; called twice. What it gives is closed here.
-        pairs: Pairs to summarize, two or more.
+        pairs: Pairs to summarize, two or more: texts, or `sample_image_pairs`.
 
     Raises:
         AssertionError: It does not; the message says which rule is broken.
@@ -59,6 +75,24 @@ def check_summarizer(make: Callable[[], Summarizer], *, pairs: Sequence[AnswerPa
         second.close()
     assert np.array_equal(again.embeddings, summary.embeddings), "a second instance gives other embeddings bit for bit"
     assert again.candidates == summary.candidates, "a second instance gives other candidates"
+
+
+def _drawn(height: int, width: int) -> np.ndarray:
+    """``(height, width, 3)`` a gradient with stripes, values 0 to 255."""
+    down, across = np.mgrid[0:height, 0:width]
+    stripes = 60.0 * (across // 4 % 2)
+    channels = [255.0 * down / height, 195.0 * across / width + stripes, 255.0 - 255.0 * down / height]
+    return np.stack(channels, axis=2)
+
+
+def _uri(pixels: np.ndarray) -> str:
+    from xpert.images import image_uri
+
+    try:
+        from PIL import Image
+    except ModuleNotFoundError:
+        raise MissingDependencyError.of("Pillow", "diffusion", "an image answer") from None
+    return image_uri(Image.fromarray(pixels.astype(np.uint8)))
 
 
 def _check_attributes(summarizer: Summarizer) -> None:

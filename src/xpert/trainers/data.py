@@ -10,10 +10,22 @@ from typing import Any
 import torch
 
 from xpert.decoding import render, token_ids
-from xpert.errors import DataError
+from xpert.errors import DataError, SettingsError
+from xpert.trainers.settings import RunSettings
 from xpert.types import Example
 
-__all__ = ["IGNORE", "Batch", "Row", "batch_of", "data_digest", "encode", "eval_batches", "split", "training_order"]
+__all__ = [
+    "IGNORE",
+    "Batch",
+    "Row",
+    "batch_of",
+    "data_digest",
+    "encode",
+    "eval_batches",
+    "share_out",
+    "split",
+    "training_order",
+]
 
 IGNORE = -100
 EVAL_BATCH = 32
@@ -108,6 +120,26 @@ def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list
         [example for i, example in enumerate(examples) if i not in held],
         [example for i, example in enumerate(examples) if i in held],
     )
+
+
+def share_out(
+    examples: Sequence[Example], validation: Sequence[Example] | None, settings: RunSettings
+) -> tuple[list[Example], list[Example]]:
+    """What to train and to validate with: what was given, or a seeded share of the examples.
+
+    Raises:
+        xpert.errors.DataError: There is only one example to share out.
+        xpert.errors.SettingsError: A stop rule that needs validation, without any.
+    """
+    if validation is not None:
+        train, held = list(examples), list(validation)
+    else:
+        train, held = split(examples, settings.eval_fraction, settings.seed)
+    if not held and (settings.target_loss is not None or settings.patience is not None):
+        raise SettingsError(
+            "target_loss and patience need validation: give validation examples or eval_fraction above 0"
+        )
+    return train, held
 
 
 def training_order(n: int, batch_size: int, seed: int, *, start: int = 0) -> Iterator[list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from xpert.trainers.loading import Loaded, adapter_state
 from xpert.trainers.loop import StopReason
 from xpert.types import TrainingReport
 
-__all__ = ["REPORT", "check_target", "finished", "report_of", "write_result"]
+__all__ = ["REPORT", "check_target", "finished", "model_card", "report_of", "write_result", "write_start"]
 
 REPORT = "report.json"
 _USUAL = ("base_model_name_or_path", "bias", "fan_in_fan_out", "lora_alpha", "lora_dropout", "r", "target_modules")
@@ -58,18 +58,33 @@ def report_of(
     )
 
 
-def write_result(loaded: Loaded, report: TrainingReport, identity: str, out: Path) -> None:
-    """Write everything beside ``out`` and put it in its place; an earlier result and the checkpoint are gone then."""
+def write_result(
+    write_model: Callable[[Path], None], report: TrainingReport, identity: str, out: Path, card: str
+) -> None:
+    """Write everything beside ``out`` and put it in its place; an earlier result and the checkpoint are gone then.
+
+    Args:
+        write_model: Writes the model or adapter to the folder that it is given.
+        report: The run's report.
+        identity: The run's fingerprint.
+        out: The folder of the result.
+        card: The text of its ``README.md``.
+    """
     with atomic_folder(out) as folder:
-        if loaded.method == "lora":
-            _write_adapter(loaded, folder)
-        else:
-            loaded.model.save_pretrained(folder, safe_serialization=True)
-        loaded.tokenizer.save_pretrained(folder)
+        write_model(folder)
         values = {**asdict(report), "fingerprint": identity}
         del values["out"]
         (folder / REPORT).write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        (folder / "README.md").write_text(_card(loaded, report), encoding="utf-8")
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def write_start(loaded: Loaded, folder: Path) -> None:
+    """Write a language model or its adapter, and the tokenizer."""
+    if loaded.method == "lora":
+        _write_adapter(loaded, folder)
+    else:
+        loaded.model.save_pretrained(folder, safe_serialization=True)
+    loaded.tokenizer.save_pretrained(folder)
 
 
 def finished(out: Path, identity: str) -> TrainingReport | None:
@@ -108,14 +123,12 @@ def _config_values(config: Any) -> dict[str, Any]:
     return {**chosen, **fixed}
 
 
-def _card(loaded: Loaded, report: TrainingReport) -> str:
-    """A model card without any of the data's text."""
-    library = "peft" if loaded.method == "lora" else "transformers"
-    rows = [f"Fine-tuned with xpert ({loaded.method}) from `{loaded.base}`.", ""]
+def model_card(report: TrainingReport, *, method: str, base: str, library: str, unit: str) -> str:
+    """A model card without any of the data's content; ``unit`` is what losses are given in."""
+    rows = [f"Fine-tuned with xpert ({method}) from `{base}`.", ""]
     rows += [f"- {report.steps} steps, {report.samples} examples, stopped by {report.stopped_by}"]
-    rows += [f"- training loss {report.first_loss:.4f} -> {report.last_loss:.4f} nats a token"]
+    rows += [f"- training loss {report.first_loss:.4f} -> {report.last_loss:.4f} {unit}"]
     if report.eval_losses:
         rows += [f"- validation loss {report.eval_losses[0][1]:.4f} -> {report.eval_losses[-1][1]:.4f}"]
-    return "\n".join(
-        ["---", f"library_name: {library}", "tags:", "- xpert", "---", "", "# Personal model", "", *rows, ""]
-    )
+    front = ["---", f"base_model: {json.dumps(base)}", f"library_name: {library}", "tags:", "- xpert", "---"]
+    return "\n".join([*front, "", "# Personal model", "", *rows, ""])

@@ -9,7 +9,20 @@ from typing import Any, Literal, TypeAlias
 
 from xpert.errors import SettingsError
 
-__all__ = ["DEFAULTS", "RECIPES", "Method", "Precision", "Recipe", "Schedule", "TrainSettings", "learning_rate"]
+__all__ = [
+    "DEFAULTS",
+    "RECIPES",
+    "Method",
+    "Precision",
+    "Recipe",
+    "RunSettings",
+    "Schedule",
+    "TrainSettings",
+    "above_zero",
+    "at_least",
+    "learning_rate",
+    "one_of",
+]
 
 Method: TypeAlias = Literal["lora", "full"]
 Schedule: TypeAlias = Literal["constant", "cosine", "linear"]
@@ -41,19 +54,18 @@ no figures, so `DEFAULTS` hold.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainSettings:
-    """Every choice of a run, filled in. The names are those of `xpert.TorchTrainer`."""
+class RunSettings:
+    """What every trainer's run is told, filled in. The names are those of the trainers' own fields."""
 
     method: Method
     max_steps: int
     target_loss: float | None
     lr: float
-    schedule: Schedule
+    schedule: str
     warmup: int
     weight_decay: float
     batch_size: int
     clip: float
-    max_length: int
     rank: int
     alpha: float
     target_modules: str | tuple[str, ...] | None
@@ -69,23 +81,20 @@ class TrainSettings:
         Raises:
             xpert.errors.SettingsError: A value is out of range.
         """
-        _one_of("method", self.method, ("lora", "full"))
-        _one_of("schedule", self.schedule, ("constant", "cosine", "linear"))
-        _one_of("precision", self.precision, ("float32", "bf16"))
+        one_of("method", self.method, ("lora", "full"))
+        one_of("precision", self.precision, ("float32", "bf16"))
         for name in ("max_steps", "batch_size", "rank"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("max_length", self.max_length, 2)
+            at_least(name, getattr(self, name), 1)
         for name in ("warmup", "weight_decay", "seed"):
-            _at_least(name, getattr(self, name), 0)
+            at_least(name, getattr(self, name), 0)
         for name in ("lr", "clip", "alpha"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise SettingsError(f"{name}: expected a number above 0, got {getattr(self, name)!r}")
+            above_zero(name, getattr(self, name))
         if not 0 <= self.eval_fraction < 1:
             raise SettingsError(
                 f"eval_fraction: expected a number of at least 0 and below 1, got {self.eval_fraction!r}"
             )
         if self.eval_every is not None:
-            _at_least("eval_every", self.eval_every, 1)
+            at_least("eval_every", self.eval_every, 1)
         if self.patience is not None and not (self.patience[0] >= 1 and 0 <= self.patience[1] < 1):
             raise SettingsError(f"patience: expected (evaluations >= 1, share in [0, 1)), got {self.patience!r}")
 
@@ -93,6 +102,23 @@ class TrainSettings:
     def interval(self) -> int:
         """Steps between evaluations: a twentieth of ``max_steps`` unless ``eval_every`` says otherwise."""
         return self.eval_every or max(1, round(self.max_steps / 20))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings(RunSettings):
+    """Every choice of a language model's run."""
+
+    max_length: int
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            xpert.errors.SettingsError: A value is out of range.
+        """
+        RunSettings.__post_init__(self)
+        one_of("schedule", self.schedule, ("constant", "cosine", "linear"))
+        at_least("max_length", self.max_length, 2)
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
@@ -106,11 +132,19 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
     return settings.lr * share
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raise `SettingsError` unless the value is one of these."""
     if value not in allowed:
         raise SettingsError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
 
 
-def _at_least(name: str, value: float, least: int) -> None:
+def at_least(name: str, value: float, least: float) -> None:
+    """Raise `SettingsError` if the value is below ``least``, or no number."""
     if not value >= least:
         raise SettingsError(f"{name}: expected at least {least}, got {value!r}")
+
+
+def above_zero(name: str, value: float) -> None:
+    """Raise `SettingsError` unless the value is finite and above 0."""
+    if not (math.isfinite(value) and value > 0):
+        raise SettingsError(f"{name}: expected a number above 0, got {value!r}")

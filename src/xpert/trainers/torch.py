@@ -10,12 +10,15 @@ from typing import Any
 
 from xpert.decoding import stop_ids_of
 from xpert.errors import SettingsError
-from xpert.meters import Meter
-from xpert.trainers.checkpoint import CHECKPOINT, Progress, fingerprint, load_checkpoint, save_checkpoint
-from xpert.trainers.data import data_digest, encode, eval_batches, split
+from xpert.references import kind_of, resolve
+from xpert.tensors.lora_pipeline import is_pipeline_lora
+from xpert.trainers.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
+from xpert.trainers.data import data_digest, encode, eval_batches, share_out
+from xpert.trainers.language import LanguageLearner
 from xpert.trainers.loading import Loaded, load_start
-from xpert.trainers.loop import Run, make_optimizer, run
-from xpert.trainers.output import check_target, finished, report_of, write_result
+from xpert.trainers.loop import Run, carry_out
+from xpert.trainers.optimizer import make_optimizer
+from xpert.trainers.output import check_target, finished, model_card, report_of, write_result, write_start
 from xpert.trainers.settings import DEFAULTS, RECIPES, Method, Precision, Recipe, Schedule, TrainSettings
 from xpert.types import Example, TrainingReport
 
@@ -91,6 +94,12 @@ class TorchTrainer:
         if self.settings.method == "full" and (self.rank, self.alpha, self.target_modules) != (None, None, None):
             raise SettingsError("rank, alpha and target_modules are for method='lora', not for method='full'")
 
+    @staticmethod
+    def accepts(start: str | Path) -> bool:
+        """Whether a start is a model of Transformers or a PEFT adapter of one; nothing is loaded."""
+        kind = kind_of(start)
+        return kind == "full" or (kind == "adapter" and not is_pipeline_lora(resolve(start)))
+
     @property
     def settings(self) -> TrainSettings:
         """Every choice, filled in from the recipe and the defaults."""
@@ -132,23 +141,16 @@ class TorchTrainer:
             xpert.errors.TrainingError: The loss is not finite, or the checkpoint is another run's.
         """
         settings, folder = self.settings, check_target(out)
-        train, held = (list(examples), list(validation)) if validation is not None else _split(examples, settings)
-        if not held and (settings.target_loss is not None or settings.patience is not None):
-            raise SettingsError(
-                "target_loss and patience need validation: give validation examples or eval_fraction above 0"
-            )
+        train, held = share_out(examples, validation, settings)
         loaded = load_start(start, settings, base=self.base, device=self.device)
         job, identity, details = self._prepare(loaded, train, held, folder)
         if resume and (done := finished(folder, identity)) is not None:
             return done
-        progress = (resume and load_checkpoint(folder / CHECKPOINT, identity, job.parameters, job.optimizer)) or None
-        progress = progress or Progress.start()
-        with Meter() as meter:
-            stopped = run(job, progress, meter)
-        if meter.energy_j is not None:
-            progress.energy_j = meter.energy_j + (progress.energy_j or 0.0)
+        progress, stopped = carry_out(job, resume=resume)
         report = report_of(progress, stopped, loaded.trainable, folder, details)
-        write_result(loaded, report, identity, folder)
+        library = "peft" if loaded.method == "lora" else "transformers"
+        card = model_card(report, method=loaded.method, base=loaded.base, library=library, unit="nats a token")
+        write_result(lambda work: write_start(loaded, work), report, identity, folder, card)
         return report
 
     def _prepare(
@@ -166,11 +168,11 @@ class TorchTrainer:
         held_rows = encode(tokenizer, held, longest, end_id=end_id) if held else []
         pad_id = next(i for i in (tokenizer.pad_token_id, end_id, 0) if i is not None)
         parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        optimizer = make_optimizer(parameters, settings)
+        optimizer = make_optimizer(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
         identity = fingerprint(
             {**asdict(settings), "start": loaded.digest, "data": data_digest(rows, held_rows), "method": loaded.method}
         )
-        job = Run(
+        learner = LanguageLearner(
             model=model,
             parameters=parameters,
             optimizer=optimizer,
@@ -178,7 +180,14 @@ class TorchTrainer:
             validation=eval_batches(held_rows, pad_id),
             pad_id=pad_id,
             settings=settings,
+        )
+        job = Run(
+            learner=learner,
+            n_examples=len(rows),
+            per_step=settings.batch_size,
+            settings=settings,
             save=lambda progress: save_checkpoint(folder / CHECKPOINT, identity, progress, parameters, optimizer),
+            load=lambda: load_checkpoint(folder / CHECKPOINT, identity, parameters, optimizer),
             checkpoint_every=self.checkpoint_every,
         )
         details: dict[str, Any] = {
@@ -189,7 +198,3 @@ class TorchTrainer:
             "cut_examples": sum(row.cut for row in [*rows, *held_rows]),
         }
         return job, identity, details
-
-
-def _split(examples: Sequence[Example], settings: TrainSettings) -> tuple[list[Example], list[Example]]:
-    return split(examples, settings.eval_fraction, settings.seed)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from xpert.cli import main
-from xpert.cli.explain import aspect, drawn_prompts, named_models
-from xpert.errors import DataError, ReferenceNotFoundError, SettingsError, XpertError
+from xpert.cli.explain import aspect, drawn_prompts, named_models, proposed_words
+from xpert.errors import DataError, ReferenceNotFoundError, SettingsError, SummarizerError, XpertError
+from xpert.summarizers.image_encoder import ImageEncoderSummarizer
 
 
 def test_named_models_joins_options_and_folder(tmp_path: Path) -> None:
@@ -139,3 +140,26 @@ def test_an_aspect_by_name_and_by_a_list_of_words(tmp_path: Path) -> None:
         aspect(None, wines, "zoo:summarizer")
     with pytest.raises(ReferenceNotFoundError, match="'domian': expected language-style, domain"):
         aspect("domian", None, "zoo:summarizer")
+
+
+def test_words_that_a_vision_language_model_proposes(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    from xpert.testing.tiny_clip import tiny_clip
+    from xpert.testing.tiny_vlm import tiny_vlm
+
+    clip, vlm = tiny_clip(tmp_path / "clip"), tiny_vlm(tmp_path / "vlm")
+    given = {"summarizer": f"encoder:{clip}", "base": "b"}
+    with proposed_words(given, None, None) as same:
+        assert same == given
+    with proposed_words(given, f"vlm:{vlm}", None) as with_proposer:
+        opened = with_proposer["summarizer"]
+        assert isinstance(opened, ImageEncoderSummarizer)
+        assert with_proposer["instruction"] is None
+        assert opened.wording.name == "image-style"
+    with pytest.raises(SummarizerError, match="closed"):
+        opened.encode(["a"])
+    with (
+        pytest.raises(SettingsError, match="proposer"),
+        proposed_words({"summarizer": "zoo:summarizer"}, "vlm:x", None),
+    ):
+        pass

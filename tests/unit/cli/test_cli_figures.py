@@ -206,7 +206,8 @@ def test_help_shows_the_trainers_own_defaults(monkeypatch: pytest.MonkeyPatch, c
         row = next(line for line in out.splitlines() if f"--{name.replace('_', '-')} " in line)
         shown = re.search(r"\[default: \(?(.*?)\)?\]", row)
         assert shown is not None, name
-        assert shown[1] == str(value) or float(shown[1]) == float(value), name
+        told = shown[1].partition(";")[0]  # of the trainer of texts; another's default follows
+        assert told == str(value) or float(told) == float(value), name
 
 
 @pytest.mark.parametrize("command", ["select", "show", "merge"])

@@ -25,13 +25,13 @@ GERMAN = Instruction(
 
 
 def test_the_shipped_ones() -> None:
-    assert instruction_names() == ("language-style", "domain", "programming-language", "tone")
+    assert instruction_names() == ("language-style", "domain", "image-style", "programming-language", "tone")
     assert find_instruction("language-style") == LANGUAGE_STYLE
     questions = {find_instruction(name).compare for name in instruction_names()}
-    assert len(questions) == 4
+    assert len(questions) == 5
 
 
-@pytest.mark.parametrize("name", ["language-style", "domain", "programming-language", "tone"])
+@pytest.mark.parametrize("name", ["language-style", "domain", "image-style", "programming-language", "tone"])
 def test_every_listed_word_is_a_word_of_its_aspect(name: str) -> None:
     instruction = find_instruction(name)
     assert instruction.asks

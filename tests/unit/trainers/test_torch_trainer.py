@@ -21,7 +21,7 @@ from xpert.errors import (
     WeightsError,
 )
 from xpert.testing.tiny import tiny_adapter, tiny_causal_lm
-from xpert.trainers import loop
+from xpert.trainers import language, loop
 from xpert.trainers.data import encode
 from xpert.trainers.torch import TorchTrainer
 from xpert.types import Example
@@ -177,8 +177,8 @@ def test_stop_rules(tiny_base: Path, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = loop.token_losses
-    monkeypatch.setattr(loop, "token_losses", lambda *a: (real(*a)[0] * math.nan, real(*a)[1]))
+    real = language.token_losses
+    monkeypatch.setattr(language, "token_losses", lambda *a: (real(*a)[0] * math.nan, real(*a)[1]))
     with pytest.raises(TrainingError, match="training loss at step 1 is not finite"):
         trainer(eval_fraction=0.0).fit(tiny_base, EXAMPLES, out=tmp_path / "o")
     assert not (tmp_path / "o").exists()

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from xpert.errors import IncompatibleModelError
-from xpert.modalities.text.recorded import RecordedProber
+from xpert.examples import holds_images
+from xpert.measured import MEASURED
+from xpert.modalities.recorded import RecordedProber
 from xpert.protocols import Prober
-from xpert.references import kind_of, parse_reference
+from xpert.references import kind_of, parse_reference, resolve
 
 __all__ = ["TextModality"]
 
@@ -17,6 +19,12 @@ class TextModality:
     """Probes causal language models and recorded answers."""
 
     name = "text"
+    measured = MEASURED
+
+    def accepts(self, reference: str) -> bool:
+        """Whether it is a model with a folder of its own that is no pipeline, or one that has recorded texts."""
+        kind = kind_of(reference)
+        return not holds_images(resolve(reference)) if kind == "recorded" else kind in ("full", "adapter")
 
     @contextmanager
     def open(self, base: str, *, device: str | None = None, dtype: str | None = None) -> Iterator[Prober]:

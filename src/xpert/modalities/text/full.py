@@ -1,14 +1,17 @@
-"""Full fine-tunes: whether one belongs to the base, told from file headers alone."""
+"""Whether a model belongs to the base, told from file headers and an empty copy of the base."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from xpert.errors import IncompatibleModelError
 from xpert.weights import tensor_shapes, weight_files
 
-__all__ = ["check_full"]
+__all__ = ["check_full", "skeleton_of"]
 
 _MAY_DIFFER = re.compile(r"(^|\.)(lm_head\.weight|rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$")
 """Tied output layers are saved or not, and buffers of old releases: their absence makes no other model."""
@@ -31,3 +34,12 @@ def check_full(folder: Path, base: Path) -> None:
         name = different[0]
         how = "the base has not" if name in own else "is missing"
         raise IncompatibleModelError(f"{refused}: {name} {how} ({len(different)} such tensors)")
+
+
+def skeleton_of(base: Path) -> Any:
+    """An empty copy of a base: all its modules, no memory."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)

@@ -51,7 +51,7 @@ def answers_of_groups(
     Args:
         model: The base; only read.
         tokenizer: Its tokenizer.
-        folders: Adapters that passed `xpert.modalities.text.adapters.check_adapter` on this base.
+        folders: Adapters that passed `xpert.modalities.adapters.check_adapter` on this base.
         prompts: ``P`` prompts.
         generation: How to answer. Its batch size, if any, bounds the rows of all adapters together.
 

@@ -12,24 +12,20 @@ from typing import Any
 
 import torch
 
-from xpert.errors import DataError, IncompatibleModelError, ReferenceNotFoundError
-from xpert.examples import load_prompts
+from xpert.errors import IncompatibleModelError
 from xpert.loading import choose_device, choose_dtype, has_tokenizer, load_model, load_tokenizer
-from xpert.modalities.text.adapters import applied, check_adapter, skeleton_of
-from xpert.modalities.text.full import check_full
+from xpert.modalities.adapters import applied, check_adapter, check_declared
+from xpert.modalities.recorded import RecordedAnswers, card_of, own_or_shared_prompts
+from xpert.modalities.text.full import check_full, skeleton_of
 from xpert.modalities.text.generate import answers, second_answers
 from xpert.modalities.text.grouped import NotRowwiseError
 from xpert.modalities.text.many import answers_of_groups
-from xpert.modalities.text.recorded import RecordedAnswers, card_of, shared_prompts
-from xpert.references import Kind, declared_base, is_hub_id, kind_of, parse_reference, resolve
+from xpert.references import Kind, declared_base, kind_of, parse_reference, resolve
 from xpert.tensors.lora import is_plain_lora
 from xpert.types import Generation, ModelCard
 from xpert.weights import digest, model_digest, tensor_shapes, weight_files
 
 __all__ = ["TextProber"]
-
-PROMPTS_FILE = "xpert_prompts.jsonl"
-"""Prompts that come with a base: the ones it should be probed with."""
 
 
 class TextProber:
@@ -117,17 +113,7 @@ class TextProber:
     def prompts(self, references: Sequence[str]) -> list[str] | None:
         """Prompts that come with the base, or that all recorded models among the references answered; else None."""
         recorded = [self._answers_of(text) for text in references if parse_reference(text).scheme == "answers"]
-        shared = shared_prompts(recorded) if recorded else None
-        file = self.folder / PROMPTS_FILE
-        if not file.is_file():
-            return shared
-        own = load_prompts(file)
-        if shared is None:
-            return own
-        both = [prompt for prompt in own if prompt in set(shared)]
-        if not both:
-            raise DataError(f"{file}: no prompt in it was answered by all recorded models: give prompts that were")
-        return both
+        return own_or_shared_prompts(self.folder, recorded)
 
     def second_answer(self, prompts: Sequence[str], generation: Generation) -> tuple[list[str], str]:
         """Answers of the base sampled at temperature 1, independent of those that `answer` samples with this seed."""
@@ -170,7 +156,7 @@ class TextProber:
         if kind == "recorded":
             self._answers_of(reference)
         elif kind == "adapter":
-            self._check_declared(reference, declared_base(folder))
+            check_declared(reference, declared_base(folder), self.base, self.folder, lambda: self._digest)
             self._check_on_skeleton(folder)
         elif kind == "full":
             check_full(folder, self.folder)
@@ -190,23 +176,6 @@ class TextProber:
         check_adapter(folder, skeleton)
         self._skeleton = skeleton
         self._fitting.add(key)
-
-    def _check_declared(self, reference: str, declared: str | None) -> None:
-        """An adapter of the same shape may still be another base's: compare the base it names, as far as that is at hand."""
-        if declared is None or declared == self.base:
-            return
-        wrong = f"adapter {reference!r} declares the base {declared!r}, not {self.base!r}"
-        advice = "give the base it was trained on (its adapter_config.json names it)"
-        if parse_reference(declared).scheme == "model" and not Path(declared).is_dir():
-            if is_hub_id(declared) and is_hub_id(self.base) and declared.lower() != self.base.lower():
-                raise IncompatibleModelError(f"{wrong}: {advice}")
-            return  # a folder of the machine it was trained on: names and shapes are all there is to compare
-        try:
-            folder = resolve(declared)
-        except ReferenceNotFoundError as error:
-            raise IncompatibleModelError(f"{wrong}, and that is not there: {advice}") from error
-        if not folder.samefile(self.folder) and digest(folder, weight_files(folder)) != self._digest:
-            raise IncompatibleModelError(f"{wrong}, and their weights differ: {advice}")
 
     @cached_property
     def _digest(self) -> str:

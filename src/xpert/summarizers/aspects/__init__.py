@@ -12,10 +12,13 @@ from typing import TypeAlias
 from xpert.errors import ReferenceNotFoundError
 from xpert.summarizers.instructions import INSTRUCTION_FILE, LANGUAGE_STYLE, Instruction, read_instruction
 
-__all__ = ["InstructionLike", "find_instruction", "instruction_names"]
+__all__ = ["IMAGE_STYLE", "InstructionLike", "find_instruction", "instruction_names"]
 
 InstructionLike: TypeAlias = str | Path | Instruction
 """A shipped instruction's name, a JSON file or a folder with one, or the instruction itself."""
+
+IMAGE_STYLE = "image-style"
+"""The default of whoever compares images."""
 
 _FOLDER = Path(__file__).parent
 

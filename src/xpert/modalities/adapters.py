@@ -5,31 +5,23 @@ PEFT loads what fits and is silent, or only warns, about the rest; here an adapt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from xpert.errors import IncompatibleModelError
-from xpert.weights import check_finite, tensor_shapes, weight_files
+from xpert.errors import IncompatibleModelError, ReferenceNotFoundError
+from xpert.references import is_hub_id, parse_reference, resolve
+from xpert.weights import check_finite, digest, tensor_shapes, weight_files
 
-__all__ = ["applied", "check_adapter", "skeleton_of"]
+__all__ = ["applied", "check_adapter", "check_declared"]
 
 _PREFIX = "base_model.model."
 _ADAPTER = "probed"
 _CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 """Ways of initialising LoRA that move the base's own weights: such an adapter belongs to a base that is not on disk."""
-
-
-def skeleton_of(base: Path) -> Any:
-    """An empty copy of a base: all its modules, no memory."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
 
 
 def check_adapter(folder: Path, skeleton: Any) -> None:
@@ -39,7 +31,7 @@ def check_adapter(folder: Path, skeleton: Any) -> None:
 
     Args:
         folder: The adapter's.
-        skeleton: See `skeleton_of`; as before afterwards, but spoilt after an error.
+        skeleton: An empty copy of the base: all its modules, no memory; as before afterwards, but spoilt after an error.
 
     Raises:
         xpert.errors.IncompatibleModelError: Another base, or a kind of adapter that cannot be taken off again.
@@ -50,12 +42,43 @@ def check_adapter(folder: Path, skeleton: Any) -> None:
     _take_off(peft, skeleton)
 
 
+def check_declared(reference: str, declared: str | None, base: str, folder: Path, own: Callable[[], str]) -> None:
+    """An adapter of the same shape may still be another base's: compare the base it names, as far as that is at hand.
+
+    Args:
+        reference: The adapter's.
+        declared: The base it names, or None.
+        base: Reference of the base.
+        folder: The base's folder.
+        own: Gives the digest over the base's weight files.
+
+    Raises:
+        xpert.errors.IncompatibleModelError: It names another base.
+    """
+    if declared is None or declared == base:
+        return
+    wrong = f"adapter {reference!r} declares the base {declared!r}, not {base!r}"
+    advice = "give the base it was trained on (its adapter_config.json names it)"
+    if parse_reference(declared).scheme == "model" and not Path(declared).is_dir():
+        if is_hub_id(declared) and is_hub_id(base) and declared.lower() != base.lower():
+            raise IncompatibleModelError(f"{wrong}: {advice}")
+        return  # a folder of the machine it was trained on: names and shapes are all there is to compare
+    try:
+        named = resolve(declared)
+    except ReferenceNotFoundError as error:
+        raise IncompatibleModelError(f"{wrong}, and that is not there: {advice}") from error
+    if (named.parent / "model_index.json").is_file():
+        named = named.parent  # the denoiser of a pipeline
+    if not named.samefile(folder) and digest(named, weight_files(named)) != own():
+        raise IncompatibleModelError(f"{wrong}, and their weights differ: {advice}")
+
+
 @contextmanager
 def applied(model: Any, folder: Path) -> Iterator[Any]:
     """The base with an adapter on it, for the length of the block; afterwards the base is as it was, after an error too.
 
     Args:
-        model: The base, a Transformers model; changed in place meanwhile.
+        model: The base, a Transformers model or a pipeline's denoiser; changed in place meanwhile.
         folder: The adapter's, which has passed `check_adapter` on this base.
 
     Raises:

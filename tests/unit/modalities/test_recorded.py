@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from xpert.errors import DataError, IncompatibleModelError, ReferenceNotFoundError
+from xpert.modalities.recorded import RecordedProber, reorder
 from xpert.modalities.text import TextModality
-from xpert.modalities.text.recorded import RecordedProber, reorder
 from xpert.types import Generation
 
 GENERATION = Generation()

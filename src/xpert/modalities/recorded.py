@@ -1,4 +1,4 @@
-"""Recorded models: only their answers exist, so answering is looking up."""
+"""Recorded models: only their answers exist, so answering is looking up. Texts and images alike."""
 
 from __future__ import annotations
 
@@ -6,14 +6,27 @@ import hashlib
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from xpert.errors import DataError, IncompatibleModelError
-from xpert.examples import load_answers
+from xpert.examples import holds_images, load_answers, load_prompts
+from xpert.images import image_uri, open_image, read_image_uri
 from xpert.references import describe, parse_reference, resolve
 from xpert.types import Example, Generation, ModelCard
 
-__all__ = ["RecordedAnswers", "RecordedProber", "card_of", "reorder", "shared_prompts"]
+__all__ = [
+    "PROMPTS_FILE",
+    "RecordedAnswers",
+    "RecordedProber",
+    "card_of",
+    "own_or_shared_prompts",
+    "reorder",
+    "shared_prompts",
+]
 
+PROMPTS_FILE = "xpert_prompts.jsonl"
+"""Prompts that come with a base: the ones it should be probed with."""
 
 _BOUNDARIES = (
     re.compile(r"((?<=[.!?])\s+|(?<=[.!?][\"')\]*])\s+|\n\s*)"),
@@ -24,12 +37,13 @@ _LIST_MARK = re.compile(r"\W*\w{1,2}[.)]")
 
 
 class RecordedAnswers:
-    """One recorded model: its answers by prompt, in the file's order."""
+    """One recorded model: its answers by prompt, in the file's order. ``images``: whether they are images."""
 
     def __init__(self, reference: str) -> None:
         """Read the file of ``answers:FILE``."""
         self.reference = reference
         self.path = resolve(reference)
+        self.images = holds_images(self.path)
         self._answers = {str(answer.prompt): answer for answer in load_answers(self.path)}
 
     @property
@@ -41,10 +55,10 @@ class RecordedAnswers:
         return prompt in self._answers
 
     def examples(self, prompts: Sequence[str]) -> list[Example]:
-        """Its answers to the prompts, in their order.
+        """Its answers to the prompts, in their order; images as data URIs.
 
         Raises:
-            xpert.errors.DataError: It has no answer to one of them.
+            xpert.errors.DataError: It has no answer to one of them, or an image cannot be read.
         """
         missing = [prompt for prompt in prompts if prompt not in self._answers]
         if missing:
@@ -52,7 +66,15 @@ class RecordedAnswers:
                 f"{self.path}: no answer to {len(missing)} of {len(prompts)} prompts, first {_short(missing[0])!r}: "
                 "record them, or use prompts that all recorded models answered"
             )
-        return [self._answers[prompt] for prompt in prompts]
+        found = [self._answers[prompt] for prompt in prompts]
+        return [self._painted(answer) for answer in found] if self.images else found
+
+    def _painted(self, answer: Example) -> Example:
+        try:
+            second = None if answer.response2 is None else read_image_uri(answer.response2)
+            return replace(answer, response=read_image_uri(answer.response), response2=second)
+        except DataError as error:
+            raise DataError(f"{self.path}: {error}") from None
 
 
 class RecordedProber:
@@ -81,11 +103,13 @@ class RecordedProber:
         return shared_prompts([self._model(None), *(self._model(reference) for reference in references)])
 
     def second_answer(self, prompts: Sequence[str], generation: Generation) -> tuple[list[str], str]:
-        """Each prompt's ``response2`` if all have one (``response2``), else the answer reordered (``reordered``)."""
+        """Each prompt's ``response2`` if all have one (``response2``), else the answer reordered (``reordered``, images: ``mirrored``)."""
         examples = self._model(None).examples(prompts)
         seconds = [example.response2 for example in examples if example.response2 is not None]
         if len(seconds) == len(examples):
             return seconds, "response2"
+        if self._model(None).images:
+            return [_mirrored(example.response) for example in examples], "mirrored"
         texts = [
             reorder(example.response, f"{generation.seed}\x1f{prompt}")
             for prompt, example in zip(prompts, examples, strict=True)
@@ -100,7 +124,13 @@ class RecordedProber:
                 "or a base that can generate"
             )
         if reference not in self._models:
-            self._models[reference] = RecordedAnswers(reference)
+            model, images = RecordedAnswers(reference), self._models[self.base].images
+            if model.images != images:
+                kinds = ("texts", "images") if images else ("images", "texts")
+                raise IncompatibleModelError(
+                    f"model {reference!r} has recorded {kinds[0]}, the base {self.base!r} {kinds[1]}: expected the same of both"
+                )
+            self._models[reference] = model
         return self._models[reference]
 
 
@@ -133,6 +163,32 @@ def shared_prompts(models: Sequence[RecordedAnswers]) -> list[str]:
             "recorded models must have answered the same prompts"
         )
     return shared
+
+
+def own_or_shared_prompts(folder: Path, recorded: Sequence[RecordedAnswers]) -> list[str] | None:
+    """The prompts in a base's folder (`PROMPTS_FILE`), of which the recorded models must have answered some; else theirs; else None.
+
+    Raises:
+        xpert.errors.DataError: They share none.
+    """
+    shared = shared_prompts(recorded) if recorded else None
+    file = folder / PROMPTS_FILE
+    if not file.is_file():
+        return shared
+    own = load_prompts(file)
+    if shared is None:
+        return own
+    both = [prompt for prompt in own if prompt in set(shared)]
+    if not both:
+        raise DataError(f"{file}: no prompt in it was answered by all recorded models: give prompts that were")
+    return both
+
+
+def _mirrored(image: str) -> str:
+    """The image with left and right changed."""
+    from PIL import ImageOps
+
+    return image_uri(ImageOps.mirror(open_image(image)))
 
 
 def reorder(text: str, seed: str) -> str:

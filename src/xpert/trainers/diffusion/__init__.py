@@ -1,0 +1,1 @@
+"""Fine-tuning text-to-image pipelines of diffusers: settings, pictures, objective, conditioning, loading, learning, output."""
