@@ -211,7 +211,7 @@ def test_missing_files(
     assert str(none) in fails("select", "--catalog", catalog, "--data", me, "--base-answers", none)
     assert str(none) in fails("merge", "--catalog", catalog, "--selection", none, "--out", out)
     assert str(none) in fails("train", "--start", none, "--data", me, "--out", out)
-    assert str(none) in fails("train", "--start", "x", "--data", none, "--out", out)
+    assert str(none) in fails("train", "--start", "zoo:base", "--data", none, "--out", out)
     assert str(none) in fails("show", none)
     assert str(none) in fails(*explain, "--prompts", none)
     assert str(none) in fails(*explain, "--models-from", none)

@@ -86,7 +86,7 @@ def test_every_prompt_is_asked_once(report: DemoReport, tiny_base: Path, monkeyp
 
             return nullcontext(Prober())
 
-    monkeypatch.setattr(type(demo.MODALITIES), "get", lambda self, name: Modality)
+    monkeypatch.setattr(demo, "load_modality", lambda name, settings: Modality())
     answers = demo.base_answers(report.catalog, "base", [texts("poetic", 3, 0), texts("poetic", 4, 1)])
     assert asked == [[f"tell me of thing {i}" for i in range(4)]]
     assert answers["tell me of thing 3"] == "TELL ME OF THING 3"

@@ -122,7 +122,7 @@ def test_the_fingerprint_is_of_the_files_wherever_they_lie(tmp_path: Path, paint
     for name, steps in (("a", 1), ("b", 1), ("c", 2)):
         folder = tmp_path / name
         (folder / "unet").mkdir(parents=True)
-        (folder / "model_index.json").write_text("{}")
+        (folder / "model_index.json").write_text(json.dumps({"unet": ["diffusers", "UNet2DConditionModel"]}))
         (folder / "unet" / "config.json").write_text(json.dumps({"steps": steps}))
         (folder / "unet" / "model.safetensors").write_bytes(b"weights")
         said.append(PaintedSubvectors(folder).fingerprint)
