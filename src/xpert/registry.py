@@ -105,5 +105,6 @@ TRAINERS = Registry(
     builtin={
         "torch": "xpert.trainers.torch:TorchTrainer",
         "diffusion": "xpert.trainers.diffusion.trainer:DiffusionTrainer",
+        "onnx": "xpert.trainers.onnx.trainer:OnnxTrainer",
     },
 )
