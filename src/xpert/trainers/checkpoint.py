@@ -6,10 +6,8 @@ for bit.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,58 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from xpert.errors import TrainingError
 from xpert.tensors.files import atomic_folder
+from xpert.trainers.progress import Progress
 
-__all__ = ["CHECKPOINT", "Progress", "fingerprint", "load_checkpoint", "save_checkpoint"]
-
-CHECKPOINT = ".checkpoint"
-"""Name of the checkpoint's folder within the result's."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        step: Optimizer steps done.
-        samples: Examples seen.
-        seconds: Time spent so far.
-        energy_j: Energy spent so far, or None.
-        losses: ``[step, loss]`` of training.
-        eval_losses: ``[step, loss]`` of validation.
-        eval_seconds: Seconds since the beginning at each evaluation.
-        best: Validation loss that improvement is measured against.
-        stale: Evaluations since it improved.
-    """
-
-    step: int
-    samples: int
-    seconds: float
-    energy_j: float | None
-    losses: list[tuple[int, float]]
-    eval_losses: list[tuple[int, float]]
-    eval_seconds: list[float]
-    best: float | None
-    stale: int
-
-    @classmethod
-    def start(cls) -> Progress:
-        """Before the first step."""
-        return cls(
-            step=0,
-            samples=0,
-            seconds=0.0,
-            energy_j=None,
-            losses=[],
-            eval_losses=[],
-            eval_seconds=[],
-            best=None,
-            stale=0,
-        )
-
-
-def fingerprint(parts: Mapping[str, object]) -> str:
-    """SHA-256 of what makes a run the run it is."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+__all__ = ["load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(

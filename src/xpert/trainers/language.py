@@ -70,11 +70,12 @@ class LanguageLearner:
 def token_losses(model: Any, batch: Batch, precision: str) -> tuple[torch.Tensor, int]:
     """Summed cross entropy of the labelled tokens in nats, and their number."""
     device = next(model.parameters()).device
-    wanted = batch.labels[:, 1:] != IGNORE
-    labels = batch.labels[:, 1:][wanted].to(device)
-    mask = None if batch.mask is None else batch.mask.to(device)
+    next_tokens = torch.from_numpy(batch.labels[:, 1:])
+    wanted = next_tokens != IGNORE
+    labels = next_tokens[wanted].to(device)
+    mask = None if batch.mask is None else torch.from_numpy(batch.mask).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits = model(input_ids=batch.ids.to(device), attention_mask=mask, use_cache=False).logits
+        logits = model(input_ids=torch.from_numpy(batch.ids).to(device), attention_mask=mask, use_cache=False).logits
     chosen = logits[:, :-1][wanted.to(device)].float()
     return torch.nn.functional.cross_entropy(chosen, labels, reduction="sum"), len(labels)
 

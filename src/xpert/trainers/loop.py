@@ -10,8 +10,8 @@ from typing import Literal, Protocol, TypeAlias
 from xpert.errors import TrainingError
 from xpert.meters import Meter
 from xpert.progress import bar
-from xpert.trainers.checkpoint import Progress
-from xpert.trainers.data import training_order
+from xpert.trainers.order import training_order
+from xpert.trainers.progress import Progress
 from xpert.trainers.settings import RunSettings
 
 __all__ = ["Learner", "Run", "StopReason", "carry_out", "run"]

@@ -1,4 +1,4 @@
-"""A run's result on disk: an adapter or a model that PEFT and Transformers load, its tokenizer, a report and a card."""
+"""A run's result on disk: what was trained, a report and a card. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from xpert.errors import SettingsError, TrainingError
 from xpert.tensors.files import atomic_folder
-from xpert.trainers.checkpoint import CHECKPOINT, Progress
-from xpert.trainers.loading import Loaded, adapter_state
 from xpert.trainers.loop import StopReason
+from xpert.trainers.progress import CHECKPOINT, Progress
 from xpert.types import TrainingReport
 
-__all__ = ["REPORT", "check_target", "finished", "model_card", "report_of", "write_result", "write_start"]
+__all__ = ["REPORT", "check_target", "finished", "model_card", "report_of", "write_result"]
 
 REPORT = "report.json"
-_USUAL = ("base_model_name_or_path", "bias", "fan_in_fan_out", "lora_alpha", "lora_dropout", "r", "target_modules")
 
 
 def check_target(out: str | Path) -> Path:
@@ -78,15 +74,6 @@ def write_result(
         (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def write_start(loaded: Loaded, folder: Path) -> None:
-    """Write a language model or its adapter, and the tokenizer."""
-    if loaded.method == "lora":
-        _write_adapter(loaded, folder)
-    else:
-        loaded.model.save_pretrained(folder, safe_serialization=True)
-    loaded.tokenizer.save_pretrained(folder)
-
-
 def finished(out: Path, identity: str) -> TrainingReport | None:
     """The report of a run that is done in ``out``, if it is the one with this fingerprint.
 
@@ -105,22 +92,6 @@ def finished(out: Path, identity: str) -> TrainingReport | None:
         return TrainingReport(**values, out=out)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{file}: no readable report ({error}): delete it or train without resume") from error
-
-
-def _write_adapter(loaded: Loaded, folder: Path) -> None:
-    tensors = {name: t.detach().cpu().contiguous() for name, t in adapter_state(loaded.model).items()}
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    values = _config_values(loaded.model.peft_config["default"])
-    text = json.dumps(values, indent=2, sort_keys=True, default=str)
-    (folder / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
-
-
-def _config_values(config: Any) -> dict[str, Any]:
-    """What older and newer PEFT both read: the usual keys, and whatever is not PEFT's default."""
-    usual, fixed = type(config)().to_dict(), {"inference_mode": True, "peft_type": "LORA", "task_type": "CAUSAL_LM"}
-    values = {name: sorted(value) if isinstance(value, set) else value for name, value in config.to_dict().items()}
-    chosen = {name: value for name, value in values.items() if name in _USUAL or value != usual.get(name)}
-    return {**chosen, **fixed}
 
 
 def model_card(report: TrainingReport, *, method: str, base: str, library: str, unit: str) -> str:

@@ -12,13 +12,16 @@ from xpert.decoding import stop_ids_of
 from xpert.errors import SettingsError
 from xpert.references import kind_of, resolve
 from xpert.tensors.lora_pipeline import is_pipeline_lora
-from xpert.trainers.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
-from xpert.trainers.data import data_digest, encode, eval_batches, share_out
+from xpert.trainers.checkpoint import load_checkpoint, save_checkpoint
+from xpert.trainers.data import data_digest, encode, eval_batches
 from xpert.trainers.language import LanguageLearner
 from xpert.trainers.loading import Loaded, load_start
 from xpert.trainers.loop import Run, carry_out
 from xpert.trainers.optimizer import make_optimizer
-from xpert.trainers.output import check_target, finished, model_card, report_of, write_result, write_start
+from xpert.trainers.order import share_out
+from xpert.trainers.output import check_target, finished, model_card, report_of, write_result
+from xpert.trainers.progress import CHECKPOINT, fingerprint
+from xpert.trainers.saving import write_start
 from xpert.trainers.settings import DEFAULTS, RECIPES, Method, Precision, Recipe, Schedule, TrainSettings
 from xpert.types import Example, TrainingReport
 

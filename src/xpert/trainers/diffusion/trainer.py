@@ -13,8 +13,7 @@ import torch
 from xpert.errors import SettingsError
 from xpert.references import kind_of, resolve
 from xpert.tensors.lora_pipeline import is_pipeline_lora
-from xpert.trainers.checkpoint import CHECKPOINT, Progress, fingerprint, load_checkpoint, save_checkpoint
-from xpert.trainers.data import share_out
+from xpert.trainers.checkpoint import load_checkpoint, save_checkpoint
 from xpert.trainers.diffusion.captions import captions_of
 from xpert.trainers.diffusion.conditioning import Conditioner
 from xpert.trainers.diffusion.hardware import accelerated
@@ -28,7 +27,9 @@ from xpert.trainers.diffusion.settings import DEFAULTS, RECIPES, DiffusionSettin
 from xpert.trainers.diffusion.sources import load_pictures
 from xpert.trainers.loop import Run, carry_out
 from xpert.trainers.optimizer import make_optimizer
+from xpert.trainers.order import share_out
 from xpert.trainers.output import check_target, finished, model_card, report_of, write_result
+from xpert.trainers.progress import CHECKPOINT, Progress, fingerprint
 from xpert.trainers.settings import Method, Precision, Recipe
 from xpert.types import Example, TrainingReport
 
