@@ -122,7 +122,8 @@ class OnnxExporter:
         onnx.save(training, folder / "training_model.onnx")
         onnx.save(validation, folder / "eval_model.onnx")
         onnx.save(logits, folder / "inference_model.onnx")
-        onnx.save(optimizer_graph(weight_decay=self.weight_decay, clip=self.clip), folder / "optimizer_model.onnx")
+        optimizer = optimizer_graph(n_tensors=len(parts.trained), weight_decay=self.weight_decay, clip=self.clip)
+        onnx.save(optimizer, folder / "optimizer_model.onnx")
         trained = [_message(name, tensor) for name, tensor in parts.trained.items()]
         frozen = [_message(name, tensor) for name, tensor in parts.frozen.items()] if self.self_contained else []
         save = training_build("capi._pybind_state").save_checkpoint

@@ -54,10 +54,16 @@ def training_graphs(loss: Any, trained: Sequence[str], *, logits: bool) -> tuple
     return training, validation
 
 
-def optimizer_graph(*, weight_decay: float, clip: float) -> Any:
-    """The gradients' common norm clipped, then AdamW as in ``torch.optim.AdamW`` (mode 0, eps 1e-8).
+def optimizer_graph(*, n_tensors: int, weight_decay: float, clip: float) -> Any:
+    """The gradients' common norm clipped as torch does it, then AdamW as in ``torch.optim.AdamW`` (mode 0, eps 1e-8).
 
-    Mode 1, which the runtime would choose, is Hugging Face's former AdamW: it drifts from torch's by 4e-3 in 20 steps.
+    Mode 1, which the runtime would choose, is Hugging Face's former AdamW: it drifts from torch's by 4e-3 in 20 steps. Its own
+    operator for clipping adds the tensors up in an order that depends on addresses in memory, so that two runs differ.
+
+    Args:
+        n_tensors: How many tensors are trained.
+        weight_decay: AdamW's.
+        clip: Largest norm.
     """
     from onnx import TensorProto, helper
 
@@ -67,7 +73,7 @@ def optimizer_graph(*, weight_decay: float, clip: float) -> Any:
         helper.make_tensor_value_info("step", TensorProto.INT64, [1]),
         *(helper.make_tensor_sequence_value_info(name, TensorProto.FLOAT, None) for name in sequences),
     ]
-    clipped = helper.make_node("InplaceClipGradNorm", ["gradients"], ["clipped"], domain=_CONTRIB, max_norm=float(clip))
+    clipping, constants = _clipping(n_tensors, clip)
     step = helper.make_node(
         "AdamWOptimizer",
         ["learning_rate", "step", "params", "clipped", "first_order_moments", "second_order_moments"],
@@ -81,9 +87,50 @@ def optimizer_graph(*, weight_decay: float, clip: float) -> Any:
         adam_mode=_LIKE_TORCH,
     )
     outputs = [helper.make_tensor_value_info("updated", TensorProto.BOOL, [1])]
-    graph = helper.make_graph([clipped, step], "adamw", inputs, outputs)
+    graph = helper.make_graph([*clipping, step], "adamw", inputs, outputs, initializer=constants)
     opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_CONTRIB, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=MOST_RECENT_IR, producer_name="xpert")
+
+
+def _clipping(n_tensors: int, clip: float) -> tuple[list[Any], list[Any]]:
+    """Nodes that make ``clipped`` of ``gradients``, and their constants; squared norms are sorted before they are added up."""
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    def node(kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> Any:
+        return helper.make_node(kind, list(inputs), list(outputs), **attributes)
+
+    values = {
+        "first": np.array([0]),
+        "all": np.array([n_tensors]),
+        "largest": np.array([clip], np.float32),
+        "little": np.array([1e-6], np.float32),
+        "one": np.array([1], np.float32),
+        **{f"place.{i}": np.array(i) for i in range(n_tensors)},
+    }
+    nodes: list[Any] = []
+    for i in range(n_tensors):
+        nodes += [
+            node("SequenceAt", ["gradients", f"place.{i}"], [f"gradient.{i}"]),
+            node("ReduceSumSquare", [f"gradient.{i}"], [f"total.{i}"], keepdims=0),
+            node("Unsqueeze", [f"total.{i}", "first"], [f"square.{i}"]),
+            node("Mul", [f"gradient.{i}", "share"], [f"scaled.{i}"]),
+        ]
+    nodes += [
+        node("Concat", [f"square.{i}" for i in range(n_tensors)], ["squares"], axis=0),
+        node("TopK", ["squares", "all"], ["sorted", "order"]),
+        node("ReduceSum", ["sorted"], ["square"]),
+        node("Sqrt", ["square"], ["norm"]),
+        node("Add", ["norm", "little"], ["divisor"]),
+        node("Div", ["largest", "divisor"], ["wanted"]),
+        node("Min", ["wanted", "one"], ["share"]),
+        node("SequenceConstruct", [f"scaled.{i}" for i in range(n_tensors)], ["clipped"]),
+    ]
+    ready = [one for one in nodes if one.op_type != "Mul"]
+    multiplied = [one for one in nodes if one.op_type == "Mul"]
+    return [*ready[:-1], *multiplied, ready[-1]], [
+        numpy_helper.from_array(value, name) for name, value in values.items()
+    ]
 
 
 def _with_gradients(model: Any, trained: set[str]) -> Any:
