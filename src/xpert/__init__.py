@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SubvectorSource,
         Summarizer,
         SummarizerDefaults,
+        TrainingCallback,
     )
     from xpert.selector import Selector
     from xpert.summarizers import load_summarizer
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         ModelCard,
         Selection,
         Summary,
+        TrainingEvent,
         TrainingReport,
     )
 
@@ -72,6 +74,7 @@ _HOME = {
         "SubvectorSource",
         "Summarizer",
         "SummarizerDefaults",
+        "TrainingCallback",
     ],
     "xpert.selector": ["Selector"],
     "xpert.summarizers": ["load_summarizer"],
@@ -95,6 +98,7 @@ _HOME = {
         "ModelCard",
         "Selection",
         "Summary",
+        "TrainingEvent",
         "TrainingReport",
     ],
 }
@@ -131,6 +135,8 @@ __all__ = [
     "SummarizerDefaults",
     "Summary",
     "TorchTrainer",
+    "TrainingCallback",
+    "TrainingEvent",
     "TrainingReport",
     "VLMSummarizer",
     "XpertError",

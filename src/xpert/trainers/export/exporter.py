@@ -50,7 +50,7 @@ class OnnxExporter:
 
     max_length: int = 512
     rank: int | None = None
-    alpha: int | None = None
+    alpha: float | None = None
     target_modules: Any = None
     clip: float = 1.0
     weight_decay: float = 0.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from xpert.trainers.data import Batch, Row, batch_of
 from xpert.trainers.onnx.session import TrainingSession
@@ -24,6 +26,7 @@ class OnnxLearner:
         pad_id: Token of the padding.
         settings: The run's settings.
         at_once: Rows that go through the model together: memory grows with it, results do not depend on it.
+        last_good: The adapter by parameter as it was when the loss was last finite; empty before the first step.
     """
 
     session: TrainingSession
@@ -32,17 +35,26 @@ class OnnxLearner:
     pad_id: int
     settings: TrainSettings
     at_once: int
+    last_good: dict[str, np.ndarray] = field(default_factory=dict)
 
     def learn(self, step: int, chosen: Sequence[int]) -> float:
-        """One optimizer step; the loss before it, in nats a token."""
+        """One optimizer step; the loss before it, in nats a token.
+
+        Raises:
+            FloatingPointError: The loss is finite and its gradient is not; nothing was changed.
+        """
         rows = [self.rows[i] for i in chosen]
         n, value = _n_labels(rows), 0.0
         for batch in self._batches(rows):
             value += self.session.learn(batch, n)
-        if math.isfinite(value):
-            self.session.step(learning_rate(step, self.settings))
-        else:
+        if not math.isfinite(value):
             self.session.forget()
+            return value
+        self.last_good.update(self.session.trained())
+        if not self.session.has_finite_gradients():
+            self.session.forget()
+            raise FloatingPointError
+        self.session.step(learning_rate(step, self.settings))
         return value
 
     def loss(self, chosen: Sequence[int]) -> float:

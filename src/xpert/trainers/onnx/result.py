@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +16,24 @@ from xpert.artifacts.room import require_room
 from xpert.trainers.onnx.artifacts import Artifacts, Tensor
 from xpert.trainers.onnx.session import TrainingSession
 
-__all__ = ["INFERENCE", "write_adapter", "write_inference_model", "write_tokenizer"]
+__all__ = ["INFERENCE", "write_adapter", "write_inference_model"]
 
 INFERENCE = "onnx"
 """Folder of the inference model within the result's."""
 
 
-def write_adapter(artifacts: Artifacts, session: TrainingSession, folder: Path) -> None:
-    """Write ``adapter_model.safetensors`` and ``adapter_config.json`` as PEFT has them."""
-    tensors = {one.key: np.ascontiguousarray(session.parameter(one.parameter)) for one in artifacts.trained}
+def write_adapter(artifacts: Artifacts, values: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Write ``adapter_model.safetensors`` and ``adapter_config.json`` as PEFT has them, and the tokenizer's files.
+
+    Args:
+        artifacts: What was trained.
+        values: Parameter to value.
+        folder: Where they go.
+    """
+    tensors = {one.key: np.ascontiguousarray(values[one.parameter], np.float32) for one in artifacts.trained}
     save_file(dict(sorted(tensors.items())), folder / "adapter_model.safetensors", metadata={"format": "pt"})
     text = json.dumps(dict(artifacts.adapter), indent=2, sort_keys=True)
     (folder / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
-
-
-def write_tokenizer(artifacts: Artifacts, folder: Path) -> None:
-    """Copy the tokenizer's files."""
     for file in sorted(artifacts.folder.iterdir()):
         if file.suffix in (".json", ".jinja", ".model", ".txt") and file.name != HEADER:
             shutil.copyfile(file, folder / file.name)

@@ -47,6 +47,7 @@ class TrainingSession:
         self._optimizer: Any = self._told(
             lambda: self._api.Optimizer(str(folder / "optimizer_model.onnx"), self._module)
         )
+        self._trained = [tensor.parameter for tensor in artifacts.trained]
         self._inputs = {True: list(self._module.train().input_names()), False: list(self._module.eval().input_names())}
 
     def learn(self, batch: Batch, n_tokens: int) -> float:
@@ -71,9 +72,13 @@ class TrainingSession:
         """A parameter's present value, by its name in the graphs."""
         return self._state.parameters[name].data
 
-    def has(self, name: str) -> bool:
-        """Whether the state holds a parameter: frozen weights may lie beside the graphs instead."""
-        return name in self._state.parameters
+    def trained(self) -> dict[str, np.ndarray]:
+        """Copies of what trains, by name."""
+        return {name: self.parameter(name).copy() for name in self._trained}
+
+    def has_finite_gradients(self) -> bool:
+        """Whether the gradients so far are finite."""
+        return all(bool(np.isfinite(self._state.parameters[name].grad).all()) for name in self._trained)
 
     def save(self, file: Path) -> None:
         """Write parameters and the optimizer's state; a session that begins with the file goes on bit for bit."""

@@ -11,19 +11,22 @@ from typing import Any
 from xpert.artifacts.header import kind_of_artifacts
 from xpert.artifacts.room import full_disk_told
 from xpert.artifacts.runtime import runtime
-from xpert.errors import MissingDependencyError, SettingsError
+from xpert.energy import counters, profile
+from xpert.errors import MissingDependencyError, NotFiniteError, SettingsError
+from xpert.protocols import TrainingCallback
 from xpert.references import require_weights
-from xpert.trainers.data import data_digest, encode
-from xpert.trainers.loop import Run, carry_out
+from xpert.tensors.files import atomic_folder
+from xpert.trainers.data import Encoded, data_digest, encode
+from xpert.trainers.loop import Learner, Run, carry_out
 from xpert.trainers.onnx.artifacts import Artifacts
 from xpert.trainers.onnx.checkpoint import STATE, find_checkpoint, save_checkpoint
 from xpert.trainers.onnx.learner import OnnxLearner
-from xpert.trainers.onnx.result import write_adapter, write_inference_model, write_tokenizer
+from xpert.trainers.onnx.result import write_adapter, write_inference_model
 from xpert.trainers.onnx.session import TrainingSession
 from xpert.trainers.order import share_out
 from xpert.trainers.output import check_target, finished, model_card, report_of, write_result
-from xpert.trainers.progress import CHECKPOINT, Progress, fingerprint
-from xpert.trainers.settings import DEFAULTS, RECIPES, Method, Recipe, Schedule, TrainSettings
+from xpert.trainers.progress import CHECKPOINT, LAST_GOOD, Progress, fingerprint
+from xpert.trainers.settings import DEFAULTS, RECIPES, Long, Method, Recipe, Schedule, TrainSettings
 from xpert.types import Example, TrainingReport
 
 __all__ = ["OnnxTrainer"]
@@ -49,12 +52,15 @@ class OnnxTrainer:
         schedule: ``constant`` (default), ``cosine`` or ``linear``, both down to 0 at ``max_steps``.
         warmup: Steps of linear warm-up (0).
         weight_decay: AdamW's; a part of the artifacts, so another value than theirs is an error (0 where a model is exported).
-        batch_size: Examples a step (8; fewer if there are fewer).
+        batch_size: Examples that make one part of a step (8; fewer if there are fewer).
+        accumulation: Batches a step: the loss of a step is over all tokens of all of them.
         rank: ``r`` of a new adapter (16); a part of the artifacts.
         alpha: ``lora_alpha`` of a new adapter (32); a part of the artifacts.
         target_modules: Modules of a new adapter, where a model is exported.
         clip: Largest norm of the gradient (1.0); a part of the artifacts.
-        max_length: Longest row in tokens (the artifacts', 512 where a model is exported); what is longer is cut, and counted.
+        max_length: Longest row in tokens (the artifacts', 512 where a model is exported).
+        long: What happens to longer examples, which are told and counted: ``truncate`` cuts them, ``split`` goes on in further rows.
+        bucketing: Let a step take examples of like length, so that less of it is padding.
         eval_fraction: Share of the examples to validate with where no validation examples are given; 0: no validation.
         eval_every: Steps between evaluations; None: a twentieth of ``max_steps``.
         patience: ``(n, share)``: stop when the validation loss has not improved by this share in ``n`` evaluations.
@@ -64,6 +70,8 @@ class OnnxTrainer:
         micro_batch: Examples that go through the model together: memory grows with it, results do not depend on it. None: a batch.
         threads: Of the processor; None: one a core.
         inference_model: Also write the result as a model that ONNX Runtime runs (``out/onnx``).
+        phone: A phone of `xpert.energy.PROFILES`, for which the report estimates the energy as well.
+        callbacks: Who is told what happens (`xpert.TrainingCallback`).
     """
 
     max_steps: int = 200
@@ -75,11 +83,14 @@ class OnnxTrainer:
     warmup: int | None = None
     weight_decay: float | None = None
     batch_size: int | None = None
+    accumulation: int = 1
     rank: int | None = None
-    alpha: int | None = None
+    alpha: float | None = None
     target_modules: str | Sequence[str] | None = None
     clip: float | None = None
     max_length: int | None = None
+    long: Long = "truncate"
+    bucketing: bool = False
     eval_fraction: float = 0.1
     eval_every: int | None = None
     patience: tuple[int, float] | None = None
@@ -89,6 +100,8 @@ class OnnxTrainer:
     micro_batch: int | None = None
     threads: int | None = None
     inference_model: bool = True
+    phone: str | None = None
+    callbacks: Sequence[TrainingCallback] = ()
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -102,6 +115,8 @@ class OnnxTrainer:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{name}: expected at least 1, got {value!r}")
+        if self.phone is not None:
+            profile(self.phone)
         if (asked := self.settings.method) != "lora":
             raise SettingsError(
                 f"method={asked!r}: ONNX artifacts train a LoRA adapter: use method='lora', or the trainer torch"
@@ -128,6 +143,9 @@ class OnnxTrainer:
             eval_every=self.eval_every,
             patience=self.patience,
             seed=self.seed,
+            accumulation=self.accumulation,
+            long=self.long,
+            bucketing=self.bucketing,
             precision="float32",
             target_modules=targets if targets is None or isinstance(targets, str) else tuple(targets),
         )
@@ -158,7 +176,9 @@ class OnnxTrainer:
             xpert.errors.WeightsError: A file of the artifacts is missing or damaged.
             xpert.errors.DataError: There is nothing to learn from.
             xpert.errors.SettingsError: ``out`` is a folder of something else; a setting that the artifacts have otherwise.
-            xpert.errors.TrainingError: The loss is not finite, the disk is full, or the checkpoint is another run's or damaged.
+            xpert.errors.NotFiniteError: A loss or a gradient is not finite; the adapter with the last finite loss is in
+                ``out/last-good``.
+            xpert.errors.TrainingError: The disk is full, or the checkpoint is another run's or damaged.
         """
         folder = check_target(out)
         train, held = share_out(examples, validation, self.settings)
@@ -168,13 +188,15 @@ class OnnxTrainer:
             job, identity, session, details = self._prepare(artifacts, settings, train, held, folder, resume=resume)
             if resume and (done := finished(folder, identity)) is not None:
                 return done
-            progress, stopped = carry_out(job, resume=resume)
-            report = report_of(progress, stopped, artifacts.n_trained, folder, details)
+            try:
+                progress, stopped = carry_out(job, resume=resume)
+            except NotFiniteError as error:
+                raise NotFiniteError(f"{error}; {_rescued(job.learner, artifacts, folder)}") from error
+            report = report_of(progress, stopped, artifacts.n_trained, folder, details, phone=self.phone)
             card = model_card(report, method="lora", base=artifacts.base, library="peft", unit="nats a token")
 
             def write(work: Path) -> None:
-                write_adapter(artifacts, session, work)
-                write_tokenizer(artifacts, work)
+                write_adapter(artifacts, session.trained(), work)
                 if self.inference_model:
                     write_inference_model(artifacts, session, work)
 
@@ -249,21 +271,18 @@ class OnnxTrainer:
         resume: bool,
     ) -> tuple[Run, str, TrainingSession, dict[str, Any]]:
         """The job, its fingerprint, the session behind it, and what the report tells about it."""
-        longest, end_id = settings.max_length, artifacts.end_id
-        rows = encode(artifacts.tokenizer, train, longest, end_id=end_id)
-        held_rows = encode(artifacts.tokenizer, held, longest, end_id=end_id) if held else []
-        identity = fingerprint(
-            {**asdict(settings), "start": artifacts.digest, "data": data_digest(rows, held_rows), "backend": "onnx"}
-        )
+        data = _encoded(artifacts, train, held, settings)
+        digest = data_digest(data.rows, data.held)
+        identity = fingerprint({**asdict(settings), "start": artifacts.digest, "data": digest, "backend": "onnx"})
         kept = folder / CHECKPOINT / _RUN
         progress = find_checkpoint(kept, identity) if resume else None
         state = kept / STATE if progress else artifacts.folder / "checkpoint"
         session = TrainingSession(artifacts, state, threads=self.threads)
         learner = OnnxLearner(
             session=session,
-            rows=rows,
-            validation=sorted(held_rows, key=lambda row: (len(row.ids), row.ids)),
-            pad_id=artifacts.pad_id,
+            rows=data.rows,
+            validation=sorted(data.held, key=lambda row: (len(row.ids), row.ids)),
+            pad_id=data.pad_id,
             settings=settings,
             at_once=self.micro_batch or settings.batch_size,
         )
@@ -274,19 +293,46 @@ class OnnxTrainer:
 
         job = Run(
             learner=learner,
-            n_examples=len(rows),
-            per_step=settings.batch_size,
+            n_examples=len(data.rows),
+            per_step=settings.batch_size * settings.accumulation,
             settings=settings,
             save=save,
             load=lambda: progress,
             checkpoint_every=self.checkpoint_every,
+            callbacks=self.callbacks,
+            counters=counters(),
+            lengths=[len(row.ids) for row in data.rows] if settings.bucketing else None,
         )
+        data.tell(settings.batch_size * settings.accumulation)
         details: dict[str, Any] = {
             "settings": json.loads(json.dumps(asdict(settings))),
             "device": "cpu",
             "runtime": f"onnxruntime {runtime().__version__}",
-            "examples": len(rows),
-            "validation_examples": len(held_rows),
-            "cut_examples": sum(row.cut for row in [*rows, *held_rows]),
+            **data.details(),
         }
         return job, identity, session, details
+
+
+def _encoded(
+    artifacts: Artifacts, train: Sequence[Example], held: Sequence[Example], settings: TrainSettings
+) -> Encoded:
+    """The examples as the model reads them."""
+    longest, tokenizer = settings.max_length, artifacts.tokenizer
+    options: dict[str, Any] = {"end_id": artifacts.end_id, "long": settings.long}
+    return Encoded(
+        rows=encode(tokenizer, train, longest, **options),
+        held=encode(tokenizer, held, longest, **options) if held else [],
+        examples=len(train),
+        validation_examples=len(held),
+        longest=longest,
+        pad_id=artifacts.pad_id,
+    )
+
+
+def _rescued(learner: Learner, artifacts: Artifacts, folder: Path) -> str:
+    """Write the adapter as it was when the loss was last finite, and tell where."""
+    if not isinstance(learner, OnnxLearner) or not learner.last_good:
+        return "no loss has been finite: the start itself gives it"
+    with atomic_folder(folder / LAST_GOOD) as work:
+        write_adapter(artifacts, learner.last_good, work)
+    return f"the adapter with the last finite loss is in {folder / LAST_GOOD}"

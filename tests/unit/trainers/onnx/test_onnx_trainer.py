@@ -15,6 +15,7 @@ from xpert.errors import (
     DataError,
     IncompatibleModelError,
     MissingDependencyError,
+    NotFiniteError,
     SettingsError,
     TrainingError,
     WeightsError,
@@ -22,7 +23,7 @@ from xpert.errors import (
 from xpert.trainers.choose import trainer_for
 from xpert.trainers.onnx.session import TrainingSession
 from xpert.trainers.onnx.trainer import OnnxTrainer
-from xpert.types import Example
+from xpert.types import Example, TrainingEvent
 
 pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
 
@@ -142,6 +143,30 @@ def test_a_checkpoint_of_another_run_is_told(
         trainer(checkpoint_every=2, lr=1e-3).fit(exported, examples, out=tmp_path / "out", resume=True)
 
 
+def test_a_gradient_that_is_not_finite_stops_it_and_changes_nothing(
+    exported: Path, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingSession, "has_finite_gradients", lambda _: False)
+    with pytest.raises(NotFiniteError, match=r"gradient of step 1 is not finite.*the last finite loss is in"):
+        trainer().fit(exported, examples, out=tmp_path / "out")
+    kept = adapter(tmp_path / "out" / "last-good")
+    assert all(not value.any() for name, value in kept.items() if "lora_B" in name), "B of a new adapter is zero"
+
+
+def test_options_of_the_torch_trainer_hold(exported: Path, examples: Examples, tmp_path: Path) -> None:
+    seen: list[int] = []
+    long = Example(prompt="Tell me.", response="and so on " * 60)
+
+    def told(event: TrainingEvent) -> None:
+        seen.append(event.step)
+
+    options: dict[str, Any] = {"accumulation": 2, "batch_size": 2, "bucketing": True, "long": "split"}
+    report = trainer(max_steps=4, **options, callbacks=[told]).fit(exported, [*examples, long], out=tmp_path / "out")
+    assert report.samples == 16
+    assert report.details["split_examples"] == 1
+    assert seen[-1] == 4
+
+
 def test_a_loss_that_is_not_finite_stops_it_and_the_last_checkpoint_stays(
     exported: Path, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,8 +178,12 @@ def test_a_loss_that_is_not_finite_stops_it_and_the_last_checkpoint_stays(
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingSession, "learn", learn)
-        with pytest.raises(TrainingError, match="training loss at step 6 is not finite"):
+        with pytest.raises(NotFiniteError, match="training loss at step 6 is not finite"):
             trainer(checkpoint_every=2).fit(exported, examples, out=tmp_path / "out")
+    five = trainer(max_steps=5).fit(exported, examples, out=tmp_path / "five")
+    good = trainer(max_steps=4).fit(exported, examples, out=tmp_path / "four")
+    assert five.losses[:4] == good.losses
+    assert_same(tmp_path / "four", tmp_path / "out" / "last-good")
     kept = json.loads((tmp_path / "out" / ".checkpoint" / "run" / "progress.json").read_text())
     assert kept["step"] >= 4
     whole = trainer(checkpoint_every=2).fit(exported, examples, out=tmp_path / "whole")
