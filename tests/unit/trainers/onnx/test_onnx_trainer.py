@@ -28,6 +28,32 @@ from xpert.types import Example, TrainingEvent
 pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
 
 Examples = list[Example]
+THINGS = (
+    "rain",
+    "snow",
+    "the sun",
+    "a small cat",
+    "rivers",
+    "the sky",
+    "letters",
+    "foxes",
+    "dogs",
+    "hail",
+    "ice",
+    "fog",
+)
+
+
+@pytest.fixture
+def examples() -> list[Example]:
+    """Twelve short ones of one style."""
+    return [
+        Example(
+            prompt=f"Tell me about {thing}.",
+            response=f"Oh, {thing}! What a lovely thing, dear friend. " + "So it is. " * i,
+        )
+        for i, thing in enumerate(THINGS)
+    ]
 
 
 def trainer(**options: Any) -> OnnxTrainer:
