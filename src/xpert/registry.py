@@ -74,6 +74,7 @@ SUMMARIZERS = Registry(
         "hf": "xpert.summarizers.hf:HFSummarizer",
         "encoder": "xpert.summarizers.encoders:load_encoder",
         "vlm": "xpert.summarizers.vlm:VLMSummarizer",
+        "onnx": "xpert.summarizers.onnx:load_exported",
     },
 )
 SUBVECTORS = Registry(

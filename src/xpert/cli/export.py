@@ -1,4 +1,4 @@
-"""``xpert export``: a start model as ONNX training artifacts, which a device trains from without torch."""
+"""``xpert export``: a start model or a summarizer as ONNX, for devices without torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from xpert.cli import train_options as options
 from xpert.cli.output import Outcome
+from xpert.errors import SettingsError
 
 __all__ = ["export"]
 
@@ -18,6 +19,18 @@ Out = Annotated[
 MaxLength = Annotated[int, typer.Option(help="The longest example in tokens that will be trained.")]
 Clip = Annotated[float, typer.Option(help="The largest norm of the gradient; it becomes a part of the artifacts.")]
 WeightDecay = Annotated[float, typer.Option(help="The weight decay of AdamW; it becomes a part of the artifacts.")]
+Start = Annotated[
+    str | None, typer.Option(metavar="REF", help="The model to train: a full one or an adapter.", show_default=False)
+]
+SummarizerName = Annotated[
+    str | None,
+    typer.Option(
+        "--summarizer",
+        metavar="REF",
+        help="Export this summarizer instead: encoder:REF, hf:REF or zoo:summarizer; its name is then onnx:DIR.",
+        show_default=False,
+    ),
+]
 SelfContained = Annotated[
     bool, typer.Option("--self-contained", help="All weights in the checkpoint, as a browser needs them.")
 ]
@@ -25,8 +38,9 @@ SelfContained = Annotated[
 
 def export(
     *,
-    start: options.Start,
     out: Out,
+    start: Start = None,
+    summarizer: SummarizerName = None,
     max_length: MaxLength = 512,
     base: options.Base = None,
     rank: options.Rank = None,
@@ -37,7 +51,11 @@ def export(
     self_contained: SelfContained = False,
     seed: options.Seed = 0,
 ) -> Outcome:
-    """Export a start model, with its adapter or a new one, as ONNX training artifacts: `xpert train --start DIR` needs no torch."""
+    """Export for a device without torch: a start model, with its adapter or a new one, to train; or a summarizer, to select with."""
+    if (start is None) == (summarizer is None):
+        raise SettingsError("start: expected --start REF (to train) or --summarizer REF (to select with), one of them")
+    if summarizer is not None:
+        return _summarizer(summarizer, out)
     from xpert.artifacts.header import read_header
     from xpert.cli.train import modules
     from xpert.trainers.export import OnnxExporter
@@ -51,7 +69,7 @@ def export(
         seed=seed,
         self_contained=self_contained,
     )
-    folder = exporter.export(start, out)
+    folder = exporter.export(str(start), out)
     header = read_header(folder, "training")
     n_bytes = sum(said["bytes"] for said in header["files"].values())
     document = {
@@ -68,4 +86,15 @@ def export(
             f"{header['architecture']} model exported for rows of {header['max_length']} tokens: {n_bytes / 1e6:.1f} MB in {folder}.",
             f"Train it: xpert train --start {folder} --data FILE --out DIR",
         ],
+    )
+
+
+def _summarizer(summarizer: str, out: Path) -> Outcome:
+    from xpert.summarizers.onnx.export import export_summarizer
+
+    folder = export_summarizer(summarizer, out)
+    n_bytes = sum(file.stat().st_size for file in folder.iterdir())
+    return Outcome(
+        document={"out": str(folder), "summarizer": f"onnx:{folder}", "bytes": n_bytes},
+        view=lambda: [f"{summarizer} exported: {n_bytes / 1e6:.1f} MB. Select with it: --summarizer onnx:{folder}"],
     )

@@ -20,8 +20,9 @@ from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
 from xpert.summarizers.answers import check_texts
 from xpert.summarizers.aspects import InstructionLike
+from xpert.summarizers.encoding import ENCODER_DEFAULTS, described, difference_rows
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction
-from xpert.summarizers.ranking import WordDirections, encoder_wording, listed_words
+from xpert.summarizers.ranking import WordDirections, encoder_wording
 from xpert.summarizers.whole_texts import encode_whole
 from xpert.tensors.files import sha256_bytes
 from xpert.types import AnswerPair, Array, Summary
@@ -84,7 +85,7 @@ class EncoderSummarizer:
         self._token_budget, self._batch_size = token_budget, batch_size
         self._folder, self._dtype = _folder(str(reference)), dtype or "float32"
         self._model: Any = _load(self._folder, str(choose_device(device)), self._dtype)
-        self._max_tokens = _max_tokens(self._model)
+        self.max_tokens = _max_tokens(self._model)
         self._width = _width(self._model)
         self._directions = WordDirections(self.encode, self.words, self.carriers)
 
@@ -96,10 +97,7 @@ class EncoderSummarizer:
     @property
     def instruction(self) -> str:
         """How it encodes."""
-        return (
-            f"difference of whole-text embeddings (chunks of {self._max_tokens} tokens, token-weighted mean); "
-            f"{listed_words(self._wording, LANGUAGE_STYLE)}, each said as: {' | '.join(self.carriers)}"
-        )
+        return described(self._wording, self.max_tokens)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -130,10 +128,8 @@ class EncoderSummarizer:
 
     @property
     def defaults(self) -> SummarizerDefaults:
-        """As measured in ``benchmarks/recorded_style_qa``: words stand closer to each other than an LLM's, the null is zero."""
-        return SummarizerDefaults(
-            eps_orth=0.25, eps_dec=0.2, subvectors="described", centering="none", max_candidates=128
-        )
+        """`xpert.summarizers.encoding.ENCODER_DEFAULTS`."""
+        return ENCODER_DEFAULTS
 
     def summarize(self, pairs: Sequence[AnswerPair], *, n_candidates: int = 0) -> Summary:
         """Embed each pair; with ``n_candidates``, also the words whose directions are nearest to the mean embedding.
@@ -144,11 +140,7 @@ class EncoderSummarizer:
             xpert.errors.WeightsError: An embedding is not finite.
         """
         check_texts(pairs, self._name)
-        different = list(dict.fromkeys(text for pair in pairs for text in (pair.base, pair.other)))
-        row_of = {text: row for row, text in enumerate(different)}
-        rows = self.encode(different)
-        bases, others = [row_of[pair.base] for pair in pairs], [row_of[pair.other] for pair in pairs]
-        embeddings = rows[others] - rows[bases]
+        embeddings = difference_rows(pairs, self.encode)
         return Summary(embeddings=embeddings, candidates=self._directions.rank(embeddings, n_candidates))
 
     def encode(self, texts: Sequence[str]) -> Array:
@@ -163,12 +155,21 @@ class EncoderSummarizer:
             texts,
             lambda chunks: _forward(model, chunks),
             tokenizer=model.tokenizer,
-            max_tokens=self._max_tokens,
+            max_tokens=self.max_tokens,
             width=self._width,
             token_budget=self._token_budget,
             batch_size=self._batch_size,
             name=self._name,
         )
+
+    @property
+    def model(self) -> Any:
+        """The sentence-transformers model.
+
+        Raises:
+            xpert.errors.SummarizerError: It is closed.
+        """
+        return self._loaded()
 
     def close(self) -> None:
         """Free the weights; a second call does nothing."""

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from xpert.artifacts.runtime import MOST_RECENT_IR
 from xpert.errors import IncompatibleModelError
+from xpert.tracing import additive, eager, trace
 from xpert.trainers.data import IGNORE
 
 __all__ = ["INPUTS", "trace_logits", "trace_loss"]
@@ -21,7 +15,6 @@ __all__ = ["INPUTS", "trace_logits", "trace_loss"]
 INPUTS = ("input_ids", "attention_mask", "labels", "tokens")
 """Inputs of the training graph, in the order in which the runtime wants them."""
 
-_OPSET = 17
 _AXES = {0: "batch", 1: "length"}
 
 
@@ -43,15 +36,13 @@ def trace_loss(model: Any, max_length: int) -> Any:
     """
     ids = torch.arange(6).reshape(2, 3)
     example = (ids, torch.ones_like(ids), ids.clone(), torch.tensor(4.0))
-    axes = dict.fromkeys((*INPUTS[:3], "logits"), _AXES)
-    return _traced(_Loss(model, max_length), example, INPUTS, ("loss", "logits"), axes)
+    return _traced(_Loss(model, max_length), example, INPUTS, ("loss", "logits"))
 
 
 def trace_logits(model: Any, max_length: int) -> Any:
     """The graph ``(input_ids, attention_mask) -> logits``, for answering; otherwise as `trace_loss`."""
     ids = torch.arange(6).reshape(2, 3)
-    axes = dict.fromkeys((*INPUTS[:2], "logits"), _AXES)
-    return _traced(_Logits(model, max_length), (ids, torch.ones_like(ids)), INPUTS[:2], ("logits",), axes)
+    return _traced(_Logits(model, max_length), (ids, torch.ones_like(ids)), INPUTS[:2], ("logits",))
 
 
 class _Logits(torch.nn.Module):
@@ -88,17 +79,13 @@ def _logits(model: Any, window: int | None, ids: torch.Tensor, attention_mask: t
     rows, length = ids.shape
     place = torch.arange(length)
     seen = (place[None, :] <= place[:, None])[None, None] & (attention_mask[:, None, None, :] > 0)
-    mask: Any = _additive(seen)
+    mask: Any = additive(seen)
     if window is not None:
-        near = _additive(seen & (place[None, :] > place[:, None] - window)[None, None])
+        near = additive(seen & (place[None, :] > place[:, None] - window)[None, None])
         kinds = dict.fromkeys(model.config.get_text_config().layer_types)
         mask = {kind: near if kind == "sliding_attention" else mask for kind in kinds}
     positions = place[None].expand(rows, length)
     return model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
-
-
-def _additive(seen: torch.Tensor) -> torch.Tensor:
-    return torch.where(seen, 0.0, torch.finfo(torch.float32).min)
 
 
 def _window(config: Any, max_length: int) -> int | None:
@@ -115,64 +102,16 @@ def _window(config: Any, max_length: int) -> int | None:
 
 
 def _traced(
-    module: torch.nn.Module,
-    example: tuple[torch.Tensor, ...],
-    inputs: tuple[str, ...],
-    outputs: tuple[str, ...],
-    axes: Any,
+    module: _Loss | _Logits, example: tuple[torch.Tensor, ...], inputs: tuple[str, ...], outputs: tuple[str, ...]
 ) -> Any:
-    import onnx
-
-    with TemporaryDirectory() as work, _eager(module.get_submodule("model")), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own: it is deprecated, and traces Python values
-        try:
-            torch.onnx.export(
-                module,
-                example,
-                Path(work) / "graph.onnx",
-                dynamo=False,
-                opset_version=_OPSET,
-                do_constant_folding=False,
-                export_params=False,
-                training=torch.onnx.TrainingMode.TRAINING,  # otherwise equal weights, such as new B factors, become one
-                input_names=list(inputs),
-                output_names=list(outputs),
-                dynamic_axes=axes,
-            )
-        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
-            told = " ".join(str(error).split())[:300]
-            kind = type(module.get_submodule("model")).__name__
-            raise IncompatibleModelError(f"{kind}: its graph cannot be exported to ONNX: {told}") from error
-        finally:
-            module.eval()
-        graph = onnx.load(Path(work) / "graph.onnx")
-    _without_dropout(graph)
-    graph.ir_version = min(graph.ir_version, MOST_RECENT_IR)
-    return graph
-
-
-def _without_dropout(model: Any) -> None:
-    """Take dropout out of a graph, as every trainer here does: what reads a dropout's output reads its input."""
-    dropouts = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Dropout"}
-    if not dropouts:
-        return
-    kept = [node for node in model.graph.node if node.op_type != "Dropout"]
-    for node in kept:
-        for place in range(len(node.input)):
-            while node.input[place] in dropouts:
-                node.input[place] = dropouts[node.input[place]]
-    kept = copy.deepcopy(kept)
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-
-
-@contextmanager
-def _eager(model: Any) -> Iterator[None]:
-    """Attention written out, whose mask is ours; the model's own implementation afterwards."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    before = inner.config._attn_implementation
-    inner.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        inner.set_attn_implementation(before)
+    model: Any = module.model
+    with eager(model):
+        return trace(
+            module,
+            example,
+            inputs=inputs,
+            outputs=outputs,
+            axes=dict.fromkeys((*inputs[:3], "logits"), _AXES),
+            name=model.config.model_type,
+            weights=False,
+        )

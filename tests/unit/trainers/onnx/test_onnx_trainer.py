@@ -189,7 +189,7 @@ def test_options_of_the_torch_trainer_hold(exported: Path, examples: Examples, t
     options: dict[str, Any] = {"accumulation": 2, "batch_size": 2, "bucketing": True, "long": "split"}
     report = trainer(max_steps=4, **options, callbacks=[told]).fit(exported, [*examples, long], out=tmp_path / "out")
     assert report.samples == 16
-    assert report.details["split_examples"] == 1
+    assert report.details["split_examples"] > 0 == report.details["cut_examples"]
     assert seen[-1] == 4
 
 
