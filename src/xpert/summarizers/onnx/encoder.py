@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import numpy as np
 from xpert.protocols import SummarizerDefaults
 from xpert.summarizers.answers import check_texts
 from xpert.summarizers.aspects import InstructionLike
-from xpert.summarizers.encoding import ENCODER_DEFAULTS, described, difference_rows
+from xpert.summarizers.encoding import defaults, described, difference_rows, find_candidates, find_exemplars
+from xpert.summarizers.exemplars import Exemplars
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction
 from xpert.summarizers.onnx.model import ExportedModel
 from xpert.summarizers.ranking import WordDirections, encoder_wording
@@ -85,10 +86,21 @@ class OnnxEncoder:
     @property
     def defaults(self) -> SummarizerDefaults:
         """Those of `xpert.EncoderSummarizer`."""
-        return ENCODER_DEFAULTS
+        return defaults(self._learnt)
+
+    @property
+    def exemplars(self) -> Mapping[str, Array]:
+        """Words that are known by example, each with its sub-vector ``(D,)``; mostly none."""
+        learnt = self._learnt
+        return {} if learnt is None else {word: learnt.of(word) for word in learnt.words}
+
+    @cached_property
+    def _learnt(self) -> Exemplars | None:
+        """What was learnt of the exported weights, for this aspect; None: nothing."""
+        return find_exemplars(self._wording, self.width, lambda: str(self._model.header["weights"]))
 
     def summarize(self, pairs: Sequence[AnswerPair], *, n_candidates: int = 0) -> Summary:
-        """Embed each pair; with ``n_candidates``, also the words whose directions are nearest to the mean embedding.
+        """Embed each pair; with ``n_candidates``, also words, as `xpert.EncoderSummarizer` finds them.
 
         Raises:
             xpert.errors.DataError: No pairs, or pairs of images.
@@ -97,7 +109,10 @@ class OnnxEncoder:
         """
         check_texts(pairs, self.name)
         embeddings = difference_rows(pairs, self.encode)
-        return Summary(embeddings=embeddings, candidates=self._directions.rank(embeddings, n_candidates))
+        words = find_candidates(
+            pairs, embeddings, n_candidates, directions=self._directions, words=self.words, learnt=self._learnt
+        )
+        return Summary(embeddings=embeddings, candidates=words)
 
     def encode(self, texts: Sequence[str]) -> Array:
         """``(N, D)`` float32 embeddings of whole texts: the mean of their chunks' unit vectors, weighted by tokens."""

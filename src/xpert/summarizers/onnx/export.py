@@ -55,7 +55,7 @@ def export_summarizer(summarizer: str, out: str | Path) -> Path:
 def _export_encoder(target: str, out: Path) -> Path:
     summarizer = EncoderSummarizer(target, device="cpu")
     model, most = summarizer.model, summarizer.max_tokens
-    values = {"target": target, "width": summarizer.width, "max_tokens": most}
+    values = {"target": target, "width": summarizer.width, "max_tokens": most, "weights": summarizer.weights_digest}
     ids = torch.arange(6).reshape(2, 3)
     with torch.no_grad():
         graph = trace(
