@@ -92,9 +92,7 @@ def mixed_trainee(n_styles: int, seed: int, *, n_training: int = 40, n_validatio
         n=n_training + n_validation,
         seed=_SEEDS + 10 * seed + n_styles,
     )
-    return MixedTrainee(
-        styles=tuple(drawn), training=tuple(texts[:n_training]), validation=tuple(texts[n_training:])
-    )
+    return MixedTrainee(styles=tuple(drawn), training=tuple(texts[:n_training]), validation=tuple(texts[n_training:]))
 
 
 def mixed_starts(
@@ -145,7 +143,7 @@ def mixed_starts(
             reports["merged"] = later.fit(start, user.training, validation=user.validation, out=out / "merged")
     finally:
         shutil.rmtree(out, ignore_errors=True)
-    return _row(user, selection.best, plan, reports, target, trainer.eval_every or 1)
+    return _row(user, selection.best, plan, reports, every=trainer.eval_every or 1)
 
 
 def mixed_starts_table(rows: Sequence[MixedStarts]) -> str:
@@ -175,9 +173,10 @@ def _row(
     best: str,
     plan: MergePlan,
     reports: Mapping[str, TrainingReport],
-    target: float,
+    *,
     every: int,
 ) -> MixedStarts:
+    target = min(loss for _, loss in reports["scratch"].eval_losses) * SLACK
     return MixedStarts(
         styles=user.styles,
         single=best,
