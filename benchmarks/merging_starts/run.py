@@ -1,6 +1,6 @@
 """Figure 16 on the zoo: users who write in 1, 2 or 3 styles; steps to the target from scratch, the best single model, a merge.
 
-    python benchmarks/merging_starts/run.py [--seeds 1 2 3] [--styles 1 2 3] [--work out/merging_starts] [--method linear]
+    python benchmarks/merging_starts/run.py [--seeds 1 2 3] [--styles 1 2 3] [--work out/merging_starts]
 
 A run goes on where it stopped: the catalog and each user's row are kept in the work folder. Writes ``result.json`` beside this file.
 """
@@ -33,7 +33,7 @@ def open_catalog(folder: Path) -> Catalog:
 
 def one(catalog: Catalog, n_styles: int, seed: int, options: argparse.Namespace) -> MixedStarts:
     """One user's row, from the work folder if it is there."""
-    file = options.work / f"{options.method}-{n_styles}-{seed}.json"
+    file = options.work / f"{n_styles}-{seed}.json"
     if not file.is_file():
         user = mixed_trainee(n_styles, seed)
         answers = base_answers(catalog, "zoo:base", [user.training])
@@ -45,7 +45,7 @@ def one(catalog: Catalog, n_styles: int, seed: int, options: argparse.Namespace)
             base_answers=[answers[example.prompt or ""] for example in user.training],
             out=options.work / "models",
             trainer=DemoSettings().trainer,
-            method=options.method,
+            rank=8,
         )
         write_text(file, json.dumps(row.to_dict()) + "\n")
     return MixedStarts.from_dict(json.loads(file.read_text(encoding="utf-8")))
@@ -55,7 +55,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4])
     parser.add_argument("--styles", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--method", default="linear")
     parser.add_argument("--work", type=Path, default=Path("out/merging_starts"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -66,7 +65,7 @@ def main() -> int:
             rows.append(one(catalog, n_styles, seed, options))
             say(f"{n_styles} styles, seed {seed}: {rows[-1].steps}")
     print(mixed_starts_table(rows))
-    result = {"method": options.method, "users": [row.to_dict() for row in rows]}
+    result = {"users": [row.to_dict() for row in rows]}
     write_text(HERE / "result.json", json.dumps(result, indent=1) + "\n")
     return 0
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpert.errors import WeightsError
 from xpert.tensors.files import sha256_file
-from xpert.tensors.headers import read_header
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,7 @@ __all__ = ["LORA_FILE", "check_finite", "digest", "model_digest", "part_files", 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 """The file in which diffusers keeps a LoRA adapter of a pipeline."""
 
+_LARGEST_HEADER = 100 << 20
 _SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt")
 _VARIANT = re.compile(r"\.(fp16|bf16|non_ema)(-\d+-of-\d+)?\.safetensors$")
 """Further copies of a pipeline's weights in one folder, in another number type."""
@@ -77,7 +78,7 @@ def tensor_shapes(files: Iterable[str | Path]) -> dict[str, tuple[int, ...]]:
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for file in files:
-        shapes |= {name: entry.shape for name, entry in read_header(file).items()}
+        shapes |= _shapes(Path(file))
     return shapes
 
 
@@ -128,6 +129,26 @@ def _shards(index: Path) -> list[Path]:
         if not shard.is_file():
             raise WeightsError(f"{index}: lists {shard.name}, which is not there: download the model again")
     return shards
+
+
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """What the header of a safetensors file says, its tensors' extents held against the file's size."""
+    size = file.stat().st_size
+    with open(file, "rb") as stream:
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
+        if not 0 < length <= min(size - 8, _LARGEST_HEADER):
+            raise WeightsError(f"{file}: truncated or no safetensors file ({size} bytes): download it again")
+        header = _json_object(stream.read(length), file)
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    try:
+        expected = 8 + length + max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+        shapes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in entries.items()}
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise WeightsError(f"{file}: its header is not that of a safetensors file: download it again") from None
+    if size != expected:
+        raise WeightsError(f"{file}: expected {expected} bytes by its header, it has {size}: download it again")
+    return shapes
 
 
 def _json_object(data: bytes, file: Path) -> dict[str, Any]:

@@ -67,7 +67,9 @@ def write_adapter(folder: Path, base: Path, rng: random.Random, family: str, *, 
     """
     folder.mkdir()
     shapes, origin = SHAPES[family], load_file(base / "model.safetensors")
-    linear = [n.removesuffix(".weight") for n, s in shapes.items() if len(s) == 2 and not n.startswith(EMBEDDING[family])]
+    linear = [
+        n.removesuffix(".weight") for n, s in shapes.items() if len(s) == 2 and not n.startswith(EMBEDDING[family])
+    ]
     targets = rng.sample(linear, rng.randint(1, len(linear)))
     if rng.random() < 0.3:
         targets.append(EMBEDDING[family])
@@ -105,7 +107,10 @@ def write_adapter(folder: Path, base: Path, rng: random.Random, family: str, *, 
     if tokens:
         tensors[f"{EMBEDDING[family]}.token_adapter.trainable_tokens_delta"] = draw(rng, 3, D)
     dtype = rng.choice([torch.float32, torch.bfloat16])
-    save_file({f"base_model.model.{n}": t.to(dtype).contiguous() for n, t in tensors.items()}, folder / "adapter_model.safetensors")
+    save_file(
+        {f"base_model.model.{n}": t.to(dtype).contiguous() for n, t in tensors.items()},
+        folder / "adapter_model.safetensors",
+    )
     (folder / "adapter_config.json").write_text(json.dumps(config))
 
 

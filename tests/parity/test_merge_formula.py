@@ -12,8 +12,8 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-
 from tests.parity.merge_cases import effective, whole, write_adapter, write_base, write_full
+
 from xpert.mergers.base import Member
 from xpert.mergers.linear import LinearMerger
 
@@ -67,9 +67,7 @@ def test_merged_weights_are_those_of_the_formula(
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_merge_of_one_model_with_weight_one_is_that_model(
-    kind: str, tied: bool, family: str, tmp_path: Path
-) -> None:
+def test_a_merge_of_one_model_with_weight_one_is_that_model(kind: str, tied: bool, family: str, tmp_path: Path) -> None:
     for seed in range(8):
         rng = random.Random(seed)
         root = tmp_path / str(seed)

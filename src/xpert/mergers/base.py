@@ -62,7 +62,10 @@ class Member:
 class MergeMethod(Protocol):
     """How task vectors are summed; `xpert.Merger` takes one by name or as an object."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As the command line and cards call it."""
+        ...
 
     def merge(
         self, base: str | Path, members: Sequence[Member], out: str | Path, *, words: Sequence[tuple[str, float]] = ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 
@@ -37,7 +36,6 @@ class LinearMerger:
 
     rank: int | None = None
     max_shard_bytes: int = MAX_SHARD_BYTES
-    name: ClassVar[str] = "linear"
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -47,6 +45,11 @@ class LinearMerger:
         """
         if self.rank is not None and self.rank < 1:
             raise SettingsError(f"rank: expected at least 1, got {self.rank}")
+
+    @property
+    def name(self) -> str:
+        """``linear``."""
+        return "linear"
 
     def merge(
         self, base: str | Path, members: Sequence[Member], out: str | Path, *, words: Sequence[tuple[str, float]] = ()

@@ -18,7 +18,7 @@ from xpert.mergers.vectors import HEAD, AdapterVector, BaseTensors, FullVector, 
 from xpert.progress import track
 from xpert.tensors.checkpoint import LazyCheckpoint
 from xpert.tensors.files import write_text
-from xpert.tensors.shards import ShardWriter, TensorSpec
+from xpert.tensors.shards import RowWriter, TensorSpec
 
 __all__ = ["BlockRule", "Combination", "checked", "is_tied", "model_config", "plan_part", "write_config", "write_part"]
 
@@ -69,7 +69,7 @@ def write_part(
         xpert.errors.WeightsError: A value is not finite, or does not fit the stored type.
         xpert.errors.IncompatibleModelError: Members differ in a tensor that is not floating.
     """
-    with ShardWriter(folder=folder, specs=specs, max_bytes=max_shard_bytes, stem=stem) as writer:
+    with RowWriter(folder=folder, specs=specs, max_bytes=max_shard_bytes, stem=stem) as writer:
         for spec in track(writer.order, label):
             some = [vector for vector in vectors if vector.changes(spec.name)]
             if not spec.dtype.is_floating_point:

@@ -1,4 +1,4 @@
-"""Checkpoints row by row: single or sharded safetensors, of which only what is asked for is read into memory.
+"""Checkpoints: single or sharded safetensors, of which only what is asked for is read into memory; written in shards.
 
 Files are read, not mapped: pages of a mapped file count as memory of the process for as long as it is open, and a merge of
 eight models would seem to need eight times that of one.
@@ -6,6 +6,7 @@ eight models would seem to need eight times that of one.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from xpert.errors import WeightsError
+from xpert.tensors.files import write_text
 from xpert.tensors.headers import Entry, read_header
 
-__all__ = ["DTYPES", "LazyCheckpoint", "open_checkpoint"]
+__all__ = ["DTYPES", "LazyCheckpoint", "ShardWriter", "open_checkpoint"]
 
 _FLOATING = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 DTYPES: Mapping[str, torch.dtype] = _FLOATING | {
@@ -132,3 +135,63 @@ def open_checkpoint(files: Sequence[str | Path]) -> Iterator[LazyCheckpoint]:
     finally:
         for file in opened:
             os.close(file)
+
+
+@dataclass(slots=True, kw_only=True)
+class ShardWriter:
+    """Writes tensors, given one after another, as ``model.safetensors`` or as numbered shards with their index.
+
+    Use as a context: leaving it without an error finishes the files. Write into a folder that takes its place when all is done
+    (`xpert.tensors.files.atomic_folder`).
+
+    Attributes:
+        folder: An existing folder.
+        max_bytes: Largest size of a shard (a larger tensor has one of its own).
+        stem: What the files are called before ``.safetensors`` and shard numbers.
+    """
+
+    folder: Path
+    max_bytes: int = 4_000_000_000
+    stem: str = "model"
+    _held: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
+    _held_bytes: int = 0
+    _total_bytes: int = 0
+    _shards: list[list[str]] = field(default_factory=list, repr=False)
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._finish()
+
+    def add(self, name: str, tensor: torch.Tensor) -> None:
+        """Take one tensor; a full shard is written at once."""
+        size = tensor.numel() * tensor.element_size()
+        if self._held and self._held_bytes + size > self.max_bytes:
+            self._flush()
+        self._held[name] = tensor.contiguous()
+        self._held_bytes += size
+        self._total_bytes += size
+
+    def _flush(self) -> None:
+        save_file(self._held, self._part(len(self._shards)), metadata={"format": "pt"})
+        self._shards.append(list(self._held))
+        self._held, self._held_bytes = {}, 0
+
+    def _finish(self) -> None:
+        if self._held:
+            self._flush()
+        if len(self._shards) == 1:
+            os.replace(self._part(0), self.folder / f"{self.stem}.safetensors")
+            return
+        weight_map: dict[str, str] = {}
+        for i, names in enumerate(self._shards):
+            final = f"{self.stem}-{i + 1:05d}-of-{len(self._shards):05d}.safetensors"
+            os.replace(self._part(i), self.folder / final)
+            weight_map |= dict.fromkeys(names, final)
+        index = {"metadata": {"total_size": self._total_bytes}, "weight_map": dict(sorted(weight_map.items()))}
+        write_text(self.folder / f"{self.stem}.safetensors.index.json", json.dumps(index, indent=2) + "\n")
+
+    def _part(self, number: int) -> Path:
+        return self.folder / f".part-{number:05d}"

@@ -1,4 +1,7 @@
-"""Checkpoints written row by row: shards of known content, of which no more than a block is in memory."""
+"""Checkpoints written row by row: shards of which all but the values is known, with no more than a block in memory.
+
+`xpert.tensors.checkpoint.ShardWriter` takes whole tensors, which need not be known beforehand, and holds a shard in memory.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from xpert.tensors.checkpoint import DTYPES
 from xpert.tensors.files import write_text
 from xpert.tensors.headers import header_bytes
 
-__all__ = ["ShardWriter", "TensorSpec"]
+__all__ = ["RowWriter", "TensorSpec"]
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -36,7 +39,7 @@ class TensorSpec:
 
 
 @dataclass(slots=True, kw_only=True)
-class ShardWriter:
+class RowWriter:
     """Writes tensors as ``model.safetensors`` or as numbered shards with their index.
 
     Use as a context, and give the rows of `order`'s tensors one after another. Files have their names only when all is written;
@@ -63,7 +66,7 @@ class ShardWriter:
         """The tensors in the order in which they must be given."""
         return [spec for shard in self._shards for spec in shard]
 
-    def __enter__(self) -> ShardWriter:
+    def __enter__(self) -> RowWriter:
         held = 0
         for spec in self.specs:
             if not self._shards or held + spec.n_bytes > self.max_bytes:
