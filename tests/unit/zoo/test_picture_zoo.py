@@ -12,7 +12,7 @@ import pytest
 from xpert.errors import ReferenceNotFoundError
 from xpert.tensors.lora_pipeline import named_base
 from xpert.zoo import PICTURES, WEIGHTS, adapter_names, names, path, picture_adapter_names, picture_names
-from xpert.zoo.pictures import STYLES, draw, scenes
+from xpert.zoo.pictures import STYLES, draw, scenes, split_of
 from xpert.zoo.pictures.words import UNNAMED, vocabulary
 
 WHOLE = ["pictures-base", "pictures-painter", "pictures-encoder"]
@@ -56,6 +56,15 @@ def test_the_encoder_is_asked_for_words_that_it_knows() -> None:
     assert wording is not None
     assert wording.words == vocabulary()
     assert not set(UNNAMED) & set(wording.words)
+
+
+def test_the_base_brings_prompts_that_nobody_was_trained_on() -> None:
+    from xpert.modalities.recorded import own_or_shared_prompts
+
+    prompts = own_or_shared_prompts(path("pictures-base"), [])
+    assert prompts is not None
+    assert len(prompts) == len(set(prompts)) == 200
+    assert {split_of(prompt) for prompt in prompts} == {"probes"}
 
 
 def test_adapters_say_what_they_were_trained_on() -> None:

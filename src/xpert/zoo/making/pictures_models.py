@@ -125,5 +125,7 @@ def card(made: Mapping[str, Any]) -> str:
     """An adapter's model card, whose front matter names the base: diffusers' file does not."""
     front = ["---", f"base_model: {made['base']}", "library_name: diffusers", "tags:", "- xpert", "---"]
     share = f"{100 * made['similarity']:.0f}% of them in the style, the others plain"
-    told = f"A LoRA adapter of rank {made['rank']}, {made['steps']} steps on {made['pictures']} drawn pictures, {share}."
+    told = (
+        f"A LoRA adapter of rank {made['rank']}, {made['steps']} steps on {made['pictures']} drawn pictures, {share}."
+    )
     return "\n".join([*front, "", f"# {made['style']}", "", told, ""])
