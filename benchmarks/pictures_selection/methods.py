@@ -71,7 +71,7 @@ AS_PUBLISHED: Mapping[str, Any] = {
 
 def ways() -> list[Way]:
     """The four ways; (a) has no vision-language model that proposes words: the encoder's list is ranked instead."""
-    painter = PaintedSubvectors("zoo:pictures-painter", n_prompts=16, modality=MODALITY)
+    painter = PaintedSubvectors("zoo:pictures-painter", n_prompts=8, modality=MODALITY)
     script = CaptionedSubvectors(template="a {word} photo of {caption}", plain="a photo of {caption}", centred=False)
     published: dict[str, Any] = {"options": AS_PUBLISHED, "metric": "coordinates", "axes": ("named",)}
     return [

@@ -41,7 +41,7 @@ def drawn_users(seed: int, *, per_style: int, n_pictures: int) -> list[tuple[str
     drawn: list[tuple[str, list[Example]]] = []
     for number, style in enumerate(STYLES):
         for k in range(per_style):
-            own = 10_000 + 1_000 * seed + 10 * number + k
+            own = 1_000 * (seed + 1) + 10 * number + k
             found = scenes("users", n_pictures, own)
             pictures = [image_uri(draw(scene, style, own * 1_000_003 + i)) for i, scene in enumerate(found)]
             drawn.append((style, [Example(prompt=s.caption, response=p) for s, p in zip(found, pictures, strict=True)]))

@@ -46,7 +46,7 @@ def test_the_shipped_image_models_stay_small() -> None:
     files = [file for file in PICTURES.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 15e6
     assert sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file()) < 40e6
-    assert {file.suffix for file in files} <= {".safetensors", ".json", ".txt", ".md"}
+    assert {file.suffix for file in files} <= {".safetensors", ".json", ".jsonl", ".txt", ".md"}
 
 
 def test_the_encoder_is_asked_for_words_that_it_knows() -> None:
