@@ -10,7 +10,10 @@ from xpert.errors import DataError, SettingsError
 from xpert.trainers.settings import RunSettings
 from xpert.types import Example
 
-__all__ = ["permutation", "share_out", "split", "training_order"]
+__all__ = ["bucketed_order", "permutation", "share_out", "split", "training_order"]
+
+WINDOW = 16
+"""Batches whose examples are sorted by length together."""
 
 
 def permutation(n: int, seed: int) -> list[int]:
@@ -88,6 +91,29 @@ def training_order(n: int, batch_size: int, seed: int, *, start: int = 0) -> Ite
             left += _epoch(n, epoch, seed)
         yield left[:size]
         left = left[size:]
+
+
+def bucketed_order(lengths: Sequence[int], batch_size: int, seed: int, *, start: int = 0) -> Iterator[list[int]]:
+    """`training_order` with examples of like length in one batch, so that little of it is padding.
+
+    The examples of `WINDOW` batches that follow one another are sorted by length and shared out anew; the batches then come in a
+    seeded order. So every epoch still sees every example once, and batches of short and of long examples are mixed.
+
+    Args:
+        lengths: Tokens of each example.
+        batch_size: Examples a batch.
+        seed: Of the order.
+        start: The first batch.
+    """
+    window, skip = divmod(start, WINDOW)
+    order = training_order(len(lengths), batch_size, seed, start=window * WINDOW)
+    while True:
+        drawn = [next(order) for _ in range(WINDOW)]
+        size = len(drawn[0])
+        near = sorted((i for batch in drawn for i in batch), key=lambda i: lengths[i])
+        for k in permutation(WINDOW, seed * 1_000_003 + window)[skip:]:
+            yield near[k * size : (k + 1) * size]
+        window, skip = window + 1, 0
 
 
 def _epoch(n: int, epoch: int, seed: int) -> list[int]:

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from xpert.energy import estimated
 from xpert.errors import SettingsError, TrainingError
 from xpert.tensors.files import atomic_folder
 from xpert.trainers.loop import StopReason
-from xpert.trainers.progress import CHECKPOINT, Progress
-from xpert.types import TrainingReport
+from xpert.trainers.progress import CHECKPOINT, LAST_GOOD, Progress
+from xpert.types import Energy, TrainingReport
 
 __all__ = ["REPORT", "check_target", "finished", "model_card", "report_of", "write_result"]
 
@@ -28,16 +29,35 @@ def check_target(out: str | Path) -> Path:
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"out: {folder} is a file: give a folder")
-    others = {path.name for path in folder.iterdir()} - {CHECKPOINT} if folder.is_dir() else set()
+    ours = {CHECKPOINT, LAST_GOOD}
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    others = {name for name in names - ours if not _is_leftover(name)}
     if others and REPORT not in others:
         raise SettingsError(f"out: {folder} holds something else ({min(others)}): give a new or empty folder")
     return folder
 
 
+def _is_leftover(name: str) -> bool:
+    """Whether a killed run left a folder of this name while it wrote (see `xpert.tensors.files.atomic_folder`)."""
+    return name.endswith(".tmp") and name.startswith((f".{CHECKPOINT}.", f".{LAST_GOOD}."))
+
+
 def report_of(
-    progress: Progress, stopped: StopReason, trainable: int, out: Path, details: Mapping[str, object]
+    progress: Progress,
+    stopped: StopReason,
+    trainable: int,
+    out: Path,
+    details: Mapping[str, object],
+    *,
+    phone: str | None = None,
 ) -> TrainingReport:
-    """The report of a run that is done."""
+    """The report of a run that is done; ``phone``: for which phone its energy is estimated as well.
+
+    Raises:
+        xpert.errors.SettingsError: There is no such phone.
+    """
+    measured = [Energy(joules=joules, kind="measured", source=source) for source, joules in progress.energy.items()]
+    guessed = [] if phone is None else [estimated(progress.seconds, phone)]
     return TrainingReport(
         steps=progress.step,
         seconds=progress.seconds,
@@ -49,7 +69,8 @@ def report_of(
         trainable_parameters=trainable,
         stopped_by=stopped,
         out=out,
-        energy_j=progress.energy_j,
+        energy_j=sum(one.joules for one in measured) if measured else None,
+        energy=(*measured, *guessed),
         details={**details, "eval_seconds": list(progress.eval_seconds)},
     )
 
@@ -89,6 +110,7 @@ def finished(out: Path, identity: str) -> TrainingReport | None:
             return None
         for name in ("losses", "eval_losses"):
             values[name] = tuple((int(step), float(loss)) for step, loss in values[name])
+        values["energy"] = tuple(Energy(**one) for one in values["energy"])
         return TrainingReport(**values, out=out)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{file}: no readable report ({error}): delete it or train without resume") from error

@@ -7,10 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["CHECKPOINT", "Progress", "fingerprint"]
+__all__ = ["CHECKPOINT", "LAST_GOOD", "Progress", "fingerprint"]
 
 CHECKPOINT = ".checkpoint"
 """Name of the checkpoint's folder within the result's."""
+
+LAST_GOOD = "last-good"
+"""Name of the folder, within the result's, of the model as it was when the loss was last finite."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,7 +24,7 @@ class Progress:
         step: Optimizer steps done.
         samples: Examples seen.
         seconds: Time spent so far.
-        energy_j: Energy spent so far, or None.
+        energy: Joules measured so far, by counter; none where none can be read.
         losses: ``[step, loss]`` of training.
         eval_losses: ``[step, loss]`` of validation.
         eval_seconds: Seconds since the beginning at each evaluation.
@@ -32,7 +35,7 @@ class Progress:
     step: int
     samples: int
     seconds: float
-    energy_j: float | None
+    energy: dict[str, float]
     losses: list[tuple[int, float]]
     eval_losses: list[tuple[int, float]]
     eval_seconds: list[float]
@@ -46,7 +49,7 @@ class Progress:
             step=0,
             samples=0,
             seconds=0.0,
-            energy_j=None,
+            energy={},
             losses=[],
             eval_losses=[],
             eval_seconds=[],

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from xpert.trainers.loading import Loaded, adapter_state
 
-__all__ = ["adapter_config", "write_start"]
+__all__ = ["adapter_config", "save_tensors", "write_start"]
 
 _USUAL = ("base_model_name_or_path", "bias", "fan_in_fan_out", "lora_alpha", "lora_dropout", "r", "target_modules")
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        OSError: The disk is full, or the file cannot be written.
+    """
+    with _system_errors(file):
+        save_file(dict(tensors), file, metadata={"format": "pt"})
 
 
 def write_start(loaded: Loaded, folder: Path) -> None:
@@ -20,13 +36,26 @@ def write_start(loaded: Loaded, folder: Path) -> None:
     if loaded.method == "lora":
         _write_adapter(loaded, folder)
     else:
-        loaded.model.save_pretrained(folder, safe_serialization=True)
+        with _system_errors(folder):
+            loaded.model.save_pretrained(folder, safe_serialization=True)
     loaded.tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _system_errors(path: Path) -> Iterator[None]:
+    """The system's own errors, which safetensors wraps in a text such as "... code: 28 ..."."""
+    try:
+        yield
+    except SafetensorError as error:
+        found = re.search(r"code: (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
 def _write_adapter(loaded: Loaded, folder: Path) -> None:
     tensors = {name: t.detach().cpu().contiguous() for name, t in adapter_state(loaded.model).items()}
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    save_tensors(tensors, folder / "adapter_model.safetensors")
     values = adapter_config(loaded.model.peft_config["default"])
     text = json.dumps(values, indent=2, sort_keys=True, default=str)
     (folder / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
