@@ -208,6 +208,18 @@ class Selection:
         stderr: Standard errors of the coefficients over the user's pairs, in the order of ``words``; empty where not known.
         probabilities: In the order of ``ranking``: the share of resamples of the user's pairs in which each model is the nearest
             (see `xpert.confidence.nearest_shares`). None: not known, as with a single pair.
+        strength: The length of the user's style over that of ``best``, both freed of sampling noise where it is known: 1 is as
+            strong, 0.5 half. Directions, which are ranked, do not depend on it. None: not known.
+        likeness: Cosine of the user's style and that of ``best``, freed of sampling noise (see `xpert.matching`); may pass 1 by
+            chance. None: not known.
+        least_likeness: The likeness from which on the catalog calls it a match; ``threshold`` is the distance that this is for
+            this user. None: ``threshold`` holds by itself.
+        outside: The share of the squared length of the user's style that no axis of the catalog covers. None: not known.
+        reasons: ``(word, part)``: axes by which ``best`` is nearer than the base, the largest part of the difference of squared
+            distances first.
+        over_next: The same, nearer than the second of the ranking. Empty: there is none.
+        missing: Words of the user's text that no sum of the nearest models has; empty where ``matched``.
+        excluded: How many models of the catalog were left out by constraints.
     """
 
     best: str
@@ -220,6 +232,14 @@ class Selection:
     paired: bool = True
     stderr: tuple[float, ...] = ()
     probabilities: tuple[float, ...] | None = None
+    strength: float | None = None
+    likeness: float | None = None
+    least_likeness: float | None = None
+    outside: float | None = None
+    reasons: tuple[tuple[str, float], ...] = ()
+    over_next: tuple[tuple[str, float], ...] = ()
+    missing: tuple[str, ...] = ()
+    excluded: int = 0
 
     @property
     def confidence(self) -> float | None:
