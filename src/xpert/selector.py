@@ -158,6 +158,7 @@ class Selector:
             strength=verdict.strength,
             likeness=verdict.likeness,
             least_likeness=verdict.least_likeness,
+            reliability=verdict.reliability,
             outside=None if rows is None else outside(catalog.basis, rows),
             reasons=self._nearer(place, ranked[0], None),
             over_next=self._nearer(place, *ranked[:2]) if len(ranked) > 1 else (),
@@ -181,20 +182,20 @@ class Selector:
         catalog, made = self.catalog, self.catalog.provenance
         model = made.fits[catalog.names[row]].reliability.get(self.axes)
         least = made.match_limits.get(f"{self.axes}:{'paired' if paired else 'unpaired'}")
-        own, lengths = 1.0, self._lengths(place, row)
+        lengths = self._lengths(place, row)
         strength = lengths[0] / lengths[1] if lengths[1] > 0 else None
-        if model is None or pairs is None or len(pairs) < 2:
-            return _Verdict(threshold=self._threshold(), strength=strength)
-        own = reliability(places(catalog.basis, pairs, self.axes))
-        strength = None if strength is None else strength * float(np.sqrt(own / model))
+        own = None
+        if pairs is not None and len(pairs) > 1:
+            own = reliability(places(catalog.basis, pairs, self.axes))
+        if model is None or own is None:
+            return _Verdict(threshold=self._threshold(), strength=strength, reliability=own)
+        told = {"strength": None if strength is None else strength * float(np.sqrt(own / model)), "reliability": own}
         if self.metric != "direction":
-            return _Verdict(threshold=self._threshold(), strength=strength)
-        likeness = (1 - distance**2 / 2) / float(np.sqrt(own * model))
+            return _Verdict(threshold=self._threshold(), **told)
+        told["likeness"] = (1 - distance**2 / 2) / float(np.sqrt(own * model))
         if least is None or self.threshold is not None:
-            return _Verdict(threshold=self._threshold(), strength=strength, likeness=likeness)
-        return _Verdict(
-            threshold=distance_limit(least, own, model), strength=strength, likeness=likeness, least_likeness=least
-        )
+            return _Verdict(threshold=self._threshold(), **told)
+        return _Verdict(threshold=distance_limit(least, own, model), least_likeness=least, **told)
 
     def _lengths(self, place: Coordinates, row: int) -> Sequence[float]:
         """Lengths of the user's embedding and of a model's, by the compared axes."""
@@ -277,6 +278,7 @@ class _Verdict:
     strength: float | None = None
     likeness: float | None = None
     least_likeness: float | None = None
+    reliability: float | None = None
 
 
 def user_pairs(

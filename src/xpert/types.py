@@ -217,6 +217,7 @@ class Selection:
             chance. None: not known.
         least_likeness: The likeness from which on the catalog calls it a match; ``threshold`` is the distance that this is for
             this user. None: ``threshold`` holds by itself.
+        reliability: The share of the squared length of the user's style that is no sampling noise. None: not known.
         outside: The share of the squared length of the user's style that no axis of the catalog covers. None: not known.
         reasons: ``(word, part)``: axes by which ``best`` is nearer than the base, the largest part of the difference of squared
             distances first.
@@ -238,6 +239,7 @@ class Selection:
     strength: float | None = None
     likeness: float | None = None
     least_likeness: float | None = None
+    reliability: float | None = None
     outside: float | None = None
     reasons: tuple[tuple[str, float], ...] = ()
     over_next: tuple[tuple[str, float], ...] = ()
@@ -259,12 +261,27 @@ class MergePlan:
         distance_before: ``|| e_best - e_user ||`` of the best single model at weight 1, as a fraction of ``|| e_user ||``.
         distance_after: ``|| sum_i w_i e_i - e_user ||``, likewise.
         words: The merged model's words: the union of its members', weighted.
+        stderr_before: Standard error of ``distance_before`` by the sampling noise of user and model. stderr_after: Of ``distance_after``.
+        gains: By how much each further model lowered the squared distance, as a fraction of ``|| e_user ||^2``; the last one
+            perhaps too little to stay.
+        needed: By how much it had to, likewise: more than by chance, and the penalty.
+        considered: Among how many models weights were looked for.
     """
 
     weights: Mapping[str, float]
     distance_before: float
     distance_after: float
     words: tuple[tuple[str, float], ...] = ()
+    stderr_before: float = 0.0
+    stderr_after: float = 0.0
+    gains: tuple[float, ...] = ()
+    needed: tuple[float, ...] = ()
+    considered: int = 0
+
+    @property
+    def helps(self) -> bool:
+        """Whether merging is proposed; else one model alone is as good, as far as can be told."""
+        return len(self.weights) > 1
 
 
 StopReason: TypeAlias = Literal["max_steps", "target_loss", "no_improvement", "callback"]
