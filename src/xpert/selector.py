@@ -18,6 +18,7 @@ from xpert.matching import distance_limit, outside, reliability
 from xpert.mergers.weights import best_weights
 from xpert.protocols import Summarizer
 from xpert.space import METRICS, AxesName, Metric, distances, kinds_of, places, restrict
+from xpert.telling import by_axis, told
 from xpert.types import N_SAID, AnswerPair, Array, Coordinates, Example, Selection
 
 __all__ = ["Selector"]
@@ -140,7 +141,7 @@ class Selector:
         order = np.argsort(far, kind="stable")
         ranked, distance = [allowed[int(i)] for i in order], float(far[order[0]])
         compared, values = restrict(catalog.basis, place.values, self.axes)
-        words, errors = compared.ranked(values, said), self._errors(place, pairs)
+        words, errors = told(compared, values, said), self._errors(place, pairs)
         shares = self._shares(z, pairs)
         verdict = self._verdict(place, pairs, ranked[0], distance, paired=paired)
         matched = distance <= verdict.threshold
@@ -148,12 +149,12 @@ class Selector:
             best=catalog.names[ranked[0]],
             matched=matched,
             ranking=tuple((catalog.names[row], float(far[i])) for row, i in zip(ranked, order, strict=True)),
-            words=words,
+            words=by_axis(words),
             coordinates=place,
             threshold=verdict.threshold,
             axes=self.axes,
             paired=paired,
-            stderr=tuple(errors[word] for word, _ in words) if errors else (),
+            stderr=tuple(errors[compared.words[i]] for i, _, _ in words) if errors else (),
             probabilities=None if shares is None else tuple(float(shares[int(i)]) for i in order),
             strength=verdict.strength,
             likeness=verdict.likeness,
@@ -189,13 +190,13 @@ class Selector:
             own = reliability(places(catalog.basis, pairs, self.axes))
         if model is None or own is None:
             return _Verdict(threshold=self._threshold(), strength=strength, reliability=own)
-        told = {"strength": None if strength is None else strength * float(np.sqrt(own / model)), "reliability": own}
+        known = {"strength": None if strength is None else strength * float(np.sqrt(own / model)), "reliability": own}
         if self.metric != "direction":
-            return _Verdict(threshold=self._threshold(), **told)
-        told["likeness"] = (1 - distance**2 / 2) / float(np.sqrt(own * model))
+            return _Verdict(threshold=self._threshold(), **known)
+        known["likeness"] = (1 - distance**2 / 2) / float(np.sqrt(own * model))
         if least is None or self.threshold is not None:
-            return _Verdict(threshold=self._threshold(), **told)
-        return _Verdict(threshold=distance_limit(least, own, model), least_likeness=least, **told)
+            return _Verdict(threshold=self._threshold(), **known)
+        return _Verdict(threshold=distance_limit(least, own, model), least_likeness=least, **known)
 
     def _lengths(self, place: Coordinates, row: int) -> Sequence[float]:
         """Lengths of the user's embedding and of a model's, by the compared axes."""
