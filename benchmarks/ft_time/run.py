@@ -44,13 +44,14 @@ def main() -> int:
     parser.add_argument("stage", choices=["select", "train", "table"])
     parser.add_argument("--pools", type=Path, default=Path("out/zoo"))
     parser.add_argument("--work", type=Path, default=Path("out/ft_time"))
+    parser.add_argument("--summarizer", default="encoder:minilm", help="who explains the pools")
     parser.add_argument("--minutes", type=float, default=12.0, help="begin no further training after so many")
     options = parser.parse_args()
     models, work = pools(options.pools), options.work
     users = [zoo_trainee(style=style, seed=SEED) for style in models[SIMILARITIES[0]]]
     work.mkdir(parents=True, exist_ok=True)
     if options.stage == "select":
-        chosen = select_starts(models, users, base="zoo:base", summarizer="zoo:summarizer", cache=work / "cache")
+        chosen = select_starts(models, users, base="zoo:base", summarizer=options.summarizer, cache=work / "cache")
         write_text(work / "selected.json", json.dumps(chosen, indent=1) + "\n")
         say(json.dumps(chosen))
     elif options.stage == "train":
