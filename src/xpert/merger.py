@@ -15,6 +15,7 @@ from xpert.mergers.base import Member, MergeMethod
 from xpert.mergers.weights import best_weights
 from xpert.registry import MERGERS
 from xpert.space import restrict
+from xpert.telling import by_axis, told
 from xpert.types import Array, MergePlan, Selection
 
 __all__ = ["Merger"]
@@ -91,7 +92,9 @@ class Merger:
             weights={catalog.names[candidates[i]]: float(weights[i]) for i in order},
             distance_before=before,
             distance_after=after,
-            words=basis.ranked(merged, [word for i in order for word in catalog.models[candidates[i]].candidates]),
+            words=by_axis(
+                told(basis, merged, [word for i in order for word in catalog.models[candidates[i]].candidates])
+            ),
         )
 
     def merge(self, plan: MergePlan, out: str | Path) -> Path:

@@ -314,7 +314,8 @@ class SubvectorSource(Protocol):
     One with an attribute ``fingerprint`` (a str: its settings and whatever it computes with beside the context) has them cached.
 
     A source whose sub-vectors are cheap may have an attribute ``chunk``: how many words it wants to be asked for at once, though
-    not all may be needed. Without it, it is asked for 8.
+    not all may be needed. Without it, it is asked for 8. One may have a method ``anchors(context)``: words that a basis begins with,
+    whatever the angles between them.
     """
 
     name: str

@@ -84,6 +84,7 @@ SUBVECTORS = Registry(
         "captioned": "xpert.subvectors.captioned:CaptionedSubvectors",
         "painted": "xpert.subvectors.painted:PaintedSubvectors",
         "described": "xpert.subvectors.described:DescribedSubvectors",
+        "exemplary": "xpert.subvectors.exemplary:ExemplarySubvectors",
         "unembedded": "xpert.subvectors.unembedded:UnembeddedSubvectors",
         "prompt-tuned": "xpert.subvectors.prompt_tuned:PromptTunedSubvectors",
     },
