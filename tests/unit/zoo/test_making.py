@@ -88,7 +88,7 @@ def test_a_base_and_its_pool_are_made(tokenizer: Any, tmp_path: Path, monkeypatc
     last = list(two)[1]
     alone = make_pool(str(tmp_path / "base"), tmp_path / "alone", pool, styles=[last])
     assert alone == {last: made[last]}  # the same model as in the whole pool
-    with pytest.raises(SettingsError, match="styles: expected names of the corpus, .* got 'loud'"):
+    with pytest.raises(SettingsError, match=r"styles: expected names of the corpus, .* got 'loud'"):
         make_pool(str(tmp_path / "base"), tmp_path / "alone", pool, styles=["loud"])
 
 
