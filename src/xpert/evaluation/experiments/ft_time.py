@@ -17,11 +17,10 @@ from pathlib import Path
 from xpert.evaluation.demo import base_answers
 from xpert.evaluation.demo_users import Trainee
 from xpert.evaluation.experiments.tables import markdown, percent
-from xpert.evaluation.starts import StartsReport, compare_starts
+from xpert.evaluation.starts import ComparingTrainer, StartsReport, compare_starts
 from xpert.explainer import Explainer
 from xpert.protocols import Summarizer
 from xpert.selector import Selector
-from xpert.trainers.torch import TorchTrainer
 
 __all__ = ["FtRow", "SimilarityRow", "by_similarity", "ft_times", "select_starts", "to_table"]
 
@@ -121,7 +120,7 @@ def ft_times(
     chosen: Mapping[int, Mapping[str, str]],
     *,
     work: Path,
-    trainer: TorchTrainer,
+    trainer: ComparingTrainer,
 ) -> Iterator[FtRow]:
     """Each user at each similarity, as soon as it is known.
 
