@@ -28,6 +28,7 @@ __all__ = [
     "StartsReport",
     "compare_starts",
     "first_at_most",
+    "reached",
 ]
 
 PATIENCE = (5, 0.005)
@@ -158,9 +159,9 @@ def first_at_most(curve: Sequence[tuple[int, float]], target: float) -> int | No
 
 
 def _report(scratch: TrainingReport, chosen: TrainingReport, target: float, every: int) -> StartsReport:
-    steps_base, seconds_base = _reached(scratch, target, every)
+    steps_base, seconds_base = reached(scratch, target, every)
     assert steps_base is not None  # its own best is below the target
-    steps_selected, seconds_selected = _reached(chosen, target, every)
+    steps_selected, seconds_selected = reached(chosen, target, every)
     return StartsReport(
         steps_base=steps_base,
         steps_selected=steps_selected,
@@ -179,8 +180,8 @@ def _report(scratch: TrainingReport, chosen: TrainingReport, target: float, ever
     )
 
 
-def _reached(report: TrainingReport, target: float, every: int) -> tuple[int | None, float]:
-    """Steps (at least one interval) and seconds up to the target."""
+def reached(report: TrainingReport, target: float, every: int) -> tuple[int | None, float]:
+    """Steps (at least one interval) and seconds of a run up to the target; no steps if it never got there."""
     position = first_at_most(report.eval_losses, target)
     if position is None:
         return None, report.seconds
