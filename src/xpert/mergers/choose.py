@@ -21,9 +21,13 @@ def merge_method(name: str, **options: object) -> MergeMethod:
     """
     made: Any = MERGERS.get(name)
     given = {option: value for option, value in options.items() if value is not None}
-    known = {field.name for field in fields(made)} if is_dataclass(made) else set[str]()
+    known = _options(made)
     if unknown := sorted(given.keys() - known):
         raise SettingsError(
             f"{unknown[0]}: the merge method {name!r} has no such option (it has {', '.join(sorted(known)) or 'none'}): leave it out"
         )
     return made(**given)
+
+
+def _options(factory: Any) -> set[str]:
+    return {field.name for field in fields(factory)} if is_dataclass(factory) else set()
