@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from xpert.errors import IncompatibleModelError, SettingsError, WeightsError
-from xpert.weights import check_finite, tensor_shapes, weight_files
+from xpert.weights import INT8, check_finite, tensor_shapes, weight_files
 
 __all__ = [
     "choose_device",
@@ -82,7 +82,10 @@ def load_model(folder: Path, *, device: torch.device, dtype: Any) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    tensor_shapes(weight_files(folder))
+    if any(name.endswith(INT8) for name in tensor_shapes(weight_files(folder))):
+        raise IncompatibleModelError(
+            f"{folder}: its weights are int8 by xpert quantize, which only streamed:{folder} reads"
+        )
     load_config(folder)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "INT8",
     "LORA_FILE",
+    "SCALE",
     "StoredTensor",
     "check_finite",
     "digest",
@@ -34,6 +36,9 @@ __all__ = [
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 """The file in which diffusers keeps a LoRA adapter of a pipeline."""
+
+INT8, SCALE = ".xpert_int8", ".xpert_scale"
+"""What the name of a tensor that ``xpert quantize`` stored as int8 ends with, and that of its factors, one a row."""
 
 _LARGEST_HEADER = 100 << 20
 _SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt")

@@ -106,24 +106,24 @@ def test_writing(llama: Path) -> None:
     assert got == expected
 
 
-@pytest.mark.parametrize("layers_kept", [0, 1, 3, 4])
-def test_equal_under_every_budget(llama: Path, layers_kept: int) -> None:
+@pytest.mark.parametrize(("more", "layers_kept"), [(0, 0), (1, 1), (2, 2), (3, 4)])
+def test_equal_under_every_budget(llama: Path, more: int, layers_kept: int) -> None:
     expected = rows(HFSummarizer, llama, batch_size=2)
     probe = StreamedSummarizer(llama, batch_size=2)
     probe.summarize(PAIRS)
     least, layer = probe.report.promised_bytes, max(layer.n_bytes for layer in probe._model._layers)
-    summarizer = StreamedSummarizer(llama, batch_size=2, memory_budget=least + layers_kept * layer)
+    summarizer = StreamedSummarizer(llama, batch_size=2, memory_budget=least + more * layer)
     for _ in range(2):
         np.testing.assert_array_equal(summarizer.summarize(PAIRS).embeddings, expected)
     assert summarizer.report.resident_layers == layers_kept
-    assert summarizer.report.promised_bytes <= least + layers_kept * layer
-    assert (summarizer.report.bytes_read < probe.report.bytes_read * 2) == (layers_kept > 0)
+    assert summarizer.report.promised_bytes <= least + more * layer
+    assert (summarizer.report.bytes_read < probe.report.bytes_read * 1.95) == (layers_kept > 0)
 
 
 def test_each_weight_is_read_once_however_many_pairs(llama: Path) -> None:
     read = []
     for times in (1, 8):
-        summarizer = StreamedSummarizer(llama, batch_size=1, memory_budget="1GB" if times == 0 else None)
+        summarizer = StreamedSummarizer(llama, batch_size=1)
         summarizer.summarize(PAIRS * times)
         assert summarizer.report.n_passes == 1
         read.append(summarizer.report.bytes_read)

@@ -12,6 +12,7 @@ from xpert.cli.demo import demo
 from xpert.cli.doctor import doctor
 from xpert.cli.explain import explain
 from xpert.cli.merge import merge
+from xpert.cli.quantize import quantize
 from xpert.cli.select import select
 from xpert.cli.show import show
 from xpert.cli.train import train
@@ -19,7 +20,7 @@ from xpert.cli.zoo import zoo
 
 __all__ = ["build"]
 
-COMMANDS = (demo, explain, show, select, merge, train, zoo, doctor)
+COMMANDS = (demo, explain, show, select, merge, train, quantize, zoo, doctor)
 
 
 def build() -> Any:

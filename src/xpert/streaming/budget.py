@@ -88,13 +88,11 @@ def plan(needs: Needs, budget: int | None) -> Plan:
     """
     base = needs.fixed + needs.workspace
     largest = max(needs.layers)
-    groups = _grouped(needs.states, STATES_BYTES if budget is None else budget - base - largest - needs.unit)
-    if budget is not None and max(map(len, groups)) == 1 < len(needs.states):
-        groups = _grouped(needs.states, budget - base - largest)
+    groups = _grouped(needs.states, STATES_BYTES if budget is None else budget - base - largest)
     together = needs.prefixed or max(map(len, groups)) > 1
     held = base + max(sum(needs.states[i] for i in group) for group in groups)
     whole = held + sum(needs.layers)
-    usual = min(largest + needs.unit if together else 2 * needs.unit, sum(needs.layers))
+    usual = min(largest if together else 2 * needs.unit, sum(needs.layers))
     if budget is None:
         return Plan(groups=groups, capacity=usual, resident=frozenset(), promised_bytes=held + usual)
     least = largest if together else needs.unit

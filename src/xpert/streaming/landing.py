@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from xpert.streaming.sources import Source
+from xpert.streaming.memory import new_memory
+from xpert.streaming.sources import ALIGNED, Source
 from xpert.streaming.stored import TensorFiles
 
 __all__ = ["Landing"]
@@ -49,7 +50,8 @@ class Landing:
         return tensors
 
     def _one(self, files: TensorFiles, source: Source, memory: torch.Tensor, used: Any) -> torch.Tensor:
-        target = memory.view(source.dtype).view(source.shape)
+        first = source.alignment
+        target = memory[first : first + source.n_bytes].view(source.dtype).view(source.shape)
         if self._device.type == "cpu":
             source.read(files, target)
             return target
@@ -75,8 +77,8 @@ class Landing:
         used = None if self._stream is None else torch.cuda.current_stream(self._device).record_event()
         with self._lock:
             for tensor in tensors:
-                memory = tensor.view(-1).view(torch.uint8)
-                self._free.setdefault(memory.numel(), []).append((memory, used))
+                memory = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
+                self._free.setdefault(tensor.nbytes, []).append((memory, used))
 
     def close(self) -> None:
         """Let all memory go."""
@@ -95,7 +97,7 @@ class Landing:
                     self._free[size].pop()
                     free -= size
         return [
-            (torch.empty(size, dtype=torch.uint8, device=self._device), None) if one is None else one
+            (new_memory(size + ALIGNED, self._device), None) if one is None else one
             for size, one in zip(sizes, found, strict=True)
         ]
 

@@ -10,6 +10,7 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from xpert.decoding_cache import left_joined
+from xpert.streaming.memory import lasting
 from xpert.streaming.skeleton import Step, finished, recorded
 
 __all__ = ["Call", "Result", "Wave", "begin", "end", "step_layer"]
@@ -87,13 +88,13 @@ def begin(
         positions = mask.cumsum(1) - 1
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "use_cache": True}
         hidden, steps, _ = recorded(model, layers, inputs, as_tuple=as_tuple)
-        waves.append(Wave(call=None, hidden=hidden, steps=steps, cache=None, prefix=number))
+        waves.append(Wave(call=None, hidden=lasting(hidden), steps=steps, cache=None, prefix=number))
     for call in calls:
         inputs = {**call.inputs, "use_cache": call.keeps or bool(call.shares)}
         if call.shares:
             inputs["past_key_values"] = _standing_in(call, device)
         hidden, steps, cache = recorded(model, layers, inputs, as_tuple=as_tuple)
-        waves.append(Wave(call=call, hidden=hidden, steps=steps, cache=cache if call.keeps else None))
+        waves.append(Wave(call=call, hidden=lasting(hidden), steps=steps, cache=cache if call.keeps else None))
     return waves
 
 
@@ -119,7 +120,7 @@ def step_layer(
             cache = DynamicCache()
         elif wave.call.shares:
             cache = _joined(wave.call, shared, number)
-        wave.hidden = wave.steps[number].call(layer, wave.hidden, cache)
+        wave.hidden.copy_(wave.steps[number].call(layer, wave.hidden, cache))
         wave.steps[number] = _GONE
         if wave.call is None:
             kept: Any = cache.layers[number]

@@ -17,12 +17,12 @@ import torch
 from xpert.errors import IncompatibleModelError, WeightsError
 from xpert.streaming.stored import DTYPES, Part, TensorFiles
 from xpert.tensors.lora import LoraAdapter, LoraFactors
-from xpert.weights import StoredTensor
+from xpert.weights import INT8, SCALE, StoredTensor
 
-__all__ = ["INT8", "SCALE", "Source", "find_sources"]
+__all__ = ["Source", "find_sources"]
 
-INT8, SCALE = ".xpert_int8", ".xpert_scale"
-"""What the name of a tensor stored as int8 ends with, and that of its factors."""
+ALIGNED = 64
+"""Bytes to which memory of a tensor is aligned as a rule."""
 UPDATED_AT_ONCE = 1 << 20
 """Elements of a low-rank update that are multiplied out at once."""
 
@@ -51,6 +51,15 @@ class Source:
     def n_bytes(self) -> int:
         """In memory."""
         return torch.Size(self.shape).numel() * self.dtype.itemsize
+
+    @property
+    def alignment(self) -> int:
+        """Where it begins within `ALIGNED` bytes: as in its file, where Transformers uses it from there; products' last bits depend on it."""
+        part = self.parts[0]
+        if len(self.parts) > 1 or DTYPES[part.tensor.dtype] != self.dtype or self.update is not None:
+            return 0
+        first = part.tensor.start % ALIGNED
+        return first if first % self.dtype.itemsize == 0 else 0
 
     @property
     def stored_bytes(self) -> int:
