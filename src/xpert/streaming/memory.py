@@ -5,11 +5,14 @@ Between what a layer allocates and frees it would keep gaps from being given bac
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+from functools import cache
+from typing import Any
 
 import torch
 
-__all__ = ["lasting", "new_memory"]
+__all__ = ["give_back_free_memory", "lasting", "new_memory"]
 
 HUGE_BYTES = 4 << 20
 """From this size on memory is asked for in large pages."""
@@ -29,3 +32,17 @@ def lasting(tensor: torch.Tensor) -> torch.Tensor:
     """A copy of a tensor in such memory."""
     copy = new_memory(tensor.nbytes, tensor.device).view(tensor.dtype).view(tensor.shape)
     return copy.copy_(tensor)
+
+
+def give_back_free_memory() -> None:
+    """What the computation has freed goes back to the system, where its allocator (glibc's) can be asked to; else nothing happens."""
+    if (trim := _trim()) is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Any:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):
+        return None

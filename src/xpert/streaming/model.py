@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicLayer
 from xpert.errors import IncompatibleModelError, SummarizerError
 from xpert.loading import decoder_of
 from xpert.streaming.budget import Plan, plan
+from xpert.streaming.memory import give_back_free_memory
 from xpert.streaming.needs import needs_of
 from xpert.streaming.output import StreamedLinear, StreamedRows
 from xpert.streaming.passes import Call, Result, Wave, begin, end, step_layer
@@ -172,6 +173,7 @@ class StreamedModel:
                             turn.last = i == len(waves) - 1
 
                         step_layer(layer.module, layer.number, waves, held, on_wave)
+                    give_back_free_memory()
         except BaseException:
             self._resident.clear()
             raise
