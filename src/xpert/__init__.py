@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SubvectorSource,
         Summarizer,
         SummarizerDefaults,
+        TrainingCallback,
     )
     from xpert.selector import Selector
     from xpert.summarizers import load_summarizer
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         ModelCard,
         Selection,
         Summary,
+        TrainingEvent,
         TrainingReport,
     )
 
@@ -71,6 +73,7 @@ _HOME = {
         "SubvectorSource",
         "Summarizer",
         "SummarizerDefaults",
+        "TrainingCallback",
     ],
     "xpert.selector": ["Selector"],
     "xpert.summarizers": ["load_summarizer"],
@@ -93,6 +96,7 @@ _HOME = {
         "ModelCard",
         "Selection",
         "Summary",
+        "TrainingEvent",
         "TrainingReport",
     ],
 }
@@ -128,6 +132,8 @@ __all__ = [
     "SummarizerDefaults",
     "Summary",
     "TorchTrainer",
+    "TrainingCallback",
+    "TrainingEvent",
     "TrainingReport",
     "VLMSummarizer",
     "XpertError",

@@ -33,6 +33,7 @@ from xpert.catalog_hub import download, upload
 from xpert.catalog_pairs import PAIRS, PairRows
 from xpert.errors import CatalogCorruptError, CatalogError, ReferenceNotFoundError, did_you_mean
 from xpert.provenance import Provenance
+from xpert.telling import by_axis, told
 from xpert.types import Array, Example, Explanation, ModelCard
 
 __all__ = ["Catalog"]
@@ -88,12 +89,11 @@ class Catalog:
             xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
         """
         fit, row = self.provenance.fits[self.card(name).name], self.names.index(name)
-        words = self.basis.ranked(self.coordinates[row], self.models[row].candidates)
-        errors = dict(zip(self.basis.words, self.stderr[row].tolist(), strict=True))
+        words = told(self.basis, self.coordinates[row], self.models[row].candidates)
         return Explanation(
             name=name,
-            words=words,
-            stderr=tuple(errors[word] for word, _ in words),
+            words=by_axis(words),
+            stderr=tuple(float(self.stderr[row, i]) for i, _, _ in words),
             residual=fit.residual,
             named_share=fit.named_share,
             measured_share=fit.measured_share,

@@ -15,6 +15,7 @@ from xpert.mergers.base import Member, MergeMethod
 from xpert.mergers.weights import best_weights
 from xpert.registry import MERGERS
 from xpert.space import restrict
+from xpert.telling import by_axis, told
 from xpert.types import Array, MergePlan, Selection
 
 __all__ = ["Merger"]
@@ -28,7 +29,7 @@ class Merger:
 
     Attributes:
         catalog: The models and the space that they are explained in.
-        method: Name of a merge method (``linear``), or an object that matches `xpert.mergers.base.MergeMethod`.
+        method: Name of a merge method (``linear``, ``ties``, ``dare``), or an object that matches `xpert.mergers.base.MergeMethod`.
         max_models: At most so many models are merged.
         base: Where the base model is; None: where the catalog says.
     """
@@ -91,7 +92,9 @@ class Merger:
             weights={catalog.names[candidates[i]]: float(weights[i]) for i in order},
             distance_before=before,
             distance_after=after,
-            words=basis.ranked(merged, [word for i in order for word in catalog.models[candidates[i]].candidates]),
+            words=by_axis(
+                told(basis, merged, [word for i in order for word in catalog.models[candidates[i]].candidates])
+            ),
         )
 
     def merge(self, plan: MergePlan, out: str | Path) -> Path:
@@ -111,7 +114,7 @@ class Merger:
                 raise RecordedModelError(
                     f"cannot merge {name!r} ({card.reference}): a recorded model has answers only, no weights"
                 )
-            members.append(Member(name=name, reference=card.reference, weight=weight))
+            members.append(Member(name=name, reference=card.reference, weight=weight, sha256=card.sha256))
         base = self.base or self.catalog.provenance.base
         return self._method().merge(base, members, out, words=plan.words)
 

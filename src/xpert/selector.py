@@ -14,6 +14,7 @@ from xpert.embedding import embed_pairs, joined, open_summarizer, standard_error
 from xpert.errors import DataError, SettingsError, SummarizerError
 from xpert.protocols import Summarizer
 from xpert.space import METRICS, AxesName, Metric, distances, kinds_of, restrict
+from xpert.telling import by_axis, told
 from xpert.types import N_SAID, AnswerPair, Array, Coordinates, Example, Selection
 
 __all__ = ["Selector"]
@@ -125,18 +126,18 @@ class Selector:
         ranking = tuple((catalog.names[int(i)], float(far[int(i)])) for i in order)
         threshold = self._threshold()
         compared, values = restrict(catalog.basis, place.values, self.axes)
-        words, errors = compared.ranked(values, said), self._errors(place, pairs)
+        words, errors = told(compared, values, said), self._errors(place, pairs)
         shares = self._shares(pairs)
         return Selection(
             best=ranking[0][0],
             matched=ranking[0][1] <= threshold,
             ranking=ranking,
-            words=words,
+            words=by_axis(words),
             coordinates=place,
             threshold=threshold,
             axes=self.axes,
             paired=paired,
-            stderr=tuple(errors[word] for word, _ in words) if errors else (),
+            stderr=tuple(errors[compared.words[i]] for i, _, _ in words) if errors else (),
             probabilities=None if shares is None else tuple(float(shares[int(i)]) for i in order),
         )
 
