@@ -110,6 +110,8 @@ def compare_starts(
     *,
     out: str | Path,
     trainer: ComparingTrainer | None = None,
+    resume: bool = False,
+    name: str = "selected",
 ) -> StartsReport:
     """Train from the base and from the selected model, and count both up to the same validation loss.
 
@@ -119,6 +121,8 @@ def compare_starts(
         examples: The user's training data.
         validation: The user's validation data, which no model involved has seen.
         out: Folder that gets the results, ``scratch`` and ``selected``.
+        resume: Go on with what an earlier call left in ``out``; what is done there is not repeated.
+        name: Another name for ``selected``, so that several starts are compared with one training from scratch.
         trainer: Settings of both runs. ``max_steps`` bounds scratch; ``eval_every`` should be at most 2% of the steps that
             scratch needs (None: 2% of ``max_steps``); patience and target are the protocol's. Default: `TorchTrainer` with
             1000 steps.
@@ -136,11 +140,11 @@ def compare_starts(
     out = Path(out)
 
     scratch = replace(common, patience=PATIENCE, target_loss=None).fit(
-        base, examples, validation=validation, out=out / "scratch"
+        base, examples, validation=validation, out=out / "scratch", resume=resume
     )
     target = min(loss for _, loss in scratch.eval_losses) * SLACK
     chosen = replace(common, patience=None, target_loss=target).fit(
-        selected, examples, validation=validation, out=out / "selected"
+        selected, examples, validation=validation, out=out / name, resume=resume
     )
     return _report(scratch, chosen, target, every)
 

@@ -190,6 +190,7 @@ def test_an_interrupted_merge_leaves_nothing_and_keeps_what_was(
     assert [path.name for path in tmp_path.iterdir()] == ["o"]
 
 
+@pytest.mark.filterwarnings("ignore")  # PEFT warns of adapters of tied layers
 def test_tied_against_untied_and_other_vocabularies(tmp_path: Path) -> None:
     tied, untied = (tiny_causal_lm(tmp_path / str(t), tied=t) for t in (True, False))
     for base, other, said in ((tied, untied, "untied"), (untied, tied, "tied")):
