@@ -76,22 +76,24 @@ def theirs(mergekit: Path, folder: Path, out: Path) -> tuple[float, float]:
 
 
 def compare(one: Path, other: Path, *, step: int = 1 << 22) -> dict[str, Any]:
-    """How far two results lie apart, in steps of bfloat16."""
+    """How far two results lie apart: by norm, and at most, in steps of bfloat16 at the size of the weights (0.02 on average)."""
     with open_checkpoint(weight_files(one)) as a, open_checkpoint(weight_files(other)) as b:
         names = a.shapes.keys() & b.shapes.keys()
-        worst, equal, total = 0.0, 0, 0
+        worst, equal, total, apart, norm = 0.0, 0, 0, 0.0, 0.0
         for name in sorted(names):
             rows = a.shapes[name][0]
             size = max(1, step // max(a.n_elements(name) // rows, 1))
             for start in range(0, rows, size):
                 x, y = (c.rows(name, start, min(start + size, rows)).float() for c in (a, b))
-                scale = 2.0 ** (x.abs().clamp_min(1e-30).log2().floor() - 7)
+                scale = 2.0 ** (x.abs().clamp_min(0.02).log2().floor() - 7)
                 worst = max(worst, float(((x - y).abs() / scale).max()))
                 equal, total = equal + int((x == y).sum()), total + x.numel()
+                apart, norm = apart + float((x - y).double().square().sum()), norm + float(x.double().square().sum())
         return {
             "tensors": len(names),
             "missing": len(a.shapes.keys() ^ b.shapes.keys()),
             "equal": equal / total,
+            "relative_distance": (apart / norm) ** 0.5,
             "worst_steps": worst,
         }
 
@@ -119,11 +121,15 @@ def main() -> int:
         m_seconds, m_mb = theirs(options.mergekit, folder, outs[1])
         rows.append({"xpert_s": x_seconds, "mergekit_s": m_seconds, "xpert_mb": x_mb, "mergekit_mb": m_mb})
         say(json.dumps(rows[-1]))
-    same = compare(*outs)
+    growth = {
+        str(n): dict(zip(("seconds", "peak_mb"), ours(folder, folder / "out-count", n), strict=True))
+        for n in options.counts
+    }
+    say(json.dumps(growth))
+    shutil.rmtree(folder / "out-count", ignore_errors=True)
+    same = compare(*outs)  # last: a process that is started from a large one counts its memory as its own
     say(json.dumps(same))
     shutil.rmtree(outs[1])
-    growth = {str(n): dict(zip(("seconds", "peak_mb"), ours(folder, outs[0], n), strict=True)) for n in options.counts}
-    say(json.dumps(growth))
     shutil.rmtree(outs[0])
     version = subprocess.run(
         [
