@@ -75,6 +75,7 @@ SUMMARIZERS = Registry(
         "streamed": "xpert.summarizers.streamed:StreamedSummarizer",
         "encoder": "xpert.summarizers.encoders:load_encoder",
         "vlm": "xpert.summarizers.vlm:VLMSummarizer",
+        "onnx": "xpert.summarizers.onnx:load_exported",
     },
 )
 SUBVECTORS = Registry(
@@ -113,6 +114,7 @@ TRAINERS = Registry(
     builtin={
         "torch": "xpert.trainers.torch:TorchTrainer",
         "diffusion": "xpert.trainers.diffusion.trainer:DiffusionTrainer",
+        "onnx": "xpert.trainers.onnx.trainer:OnnxTrainer",
     },
 )
 BASELINES = Registry(
