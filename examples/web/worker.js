@@ -52,8 +52,9 @@ self.onmessage = async ({ data: { artifacts, examples, steps, batch, kept } }) =
       ['checkpoint', 'training_model.onnx', 'eval_model.onnx', 'optimizer_model.onnx'].map((f) => bytes(`${artifacts}/${f}`)));
     const session = await ort.TrainingSession.create(
       { checkpointState, trainModel, evalModel, optimizerModel }, { executionProviders: ['wasm'] });
-    if (kept) await session.loadParametersBuffer(new Uint8Array(kept.adapter), true);
-    const first = kept?.digest === header.digest ? kept.step : 0;
+    const mine = kept?.digest === header.digest ? kept : null; // an adapter of other artifacts has no place here
+    if (mine) await session.loadParametersBuffer(new Uint8Array(mine.adapter), true);
+    const first = mine?.step ?? 0;
     for (let step = first; step < first + steps; step++) {
       const chosen = Array.from({ length: Math.min(batch, rows.length) }, (_, k) => rows[(step * batch + k) % rows.length]);
       const out = await session.runTrainStep(feedsOf(chosen, header, session.trainingInputNames));

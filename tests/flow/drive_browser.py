@@ -65,6 +65,12 @@ def main(folder: str, screenshot: str, data: str) -> None:
             call(f"{session}/refresh", {})
             time.sleep(1)
             found["after_reload"] = run("return document.getElementById('told').textContent")
+            run("document.getElementById('train').click()")
+            for _ in range(240):
+                if again := run("return window.trained"):
+                    break
+                time.sleep(0.5)
+            found["again"] = again
             call(session, method="DELETE")
         print(json.dumps(found))
     finally:

@@ -62,6 +62,8 @@ def test_it_trains_as_python_does(tmp_path: Path) -> None:
         session.step(1e-3)
     np.testing.assert_allclose(told["losses"], expected, atol=1e-4)
     assert "an adapter of 20 steps" in told["after_reload"]
+    assert told["again"]["step"] == 40
+    assert max(told["again"]["losses"]) < told["losses"][0], "it goes on from the adapter that was kept"
     (tmp_path / "adapter.bin").write_bytes(np.asarray(told["adapter"], "<f4").tobytes())
     adapter = adapter_from_buffer(artifacts.folder, tmp_path / "adapter.bin", out=tmp_path / "mine")
     assert_same_logits(session, artifacts, adapter, rows[0].ids)
