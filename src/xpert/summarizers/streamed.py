@@ -32,7 +32,7 @@ from xpert.summarizers.causal import (
 from xpert.summarizers.hf import HFSummarizer
 from xpert.summarizers.prefixes import shared_length
 from xpert.tensors.files import sha256_bytes
-from xpert.tensors.lora import read_adapter
+from xpert.tensors.lora_files import read_adapter
 from xpert.types import Array, Candidate
 from xpert.weights import model_digest
 
