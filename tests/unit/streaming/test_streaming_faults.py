@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from xpert.errors import IncompatibleModelError, SettingsError, SummarizerError,
 from xpert.streaming import stored
 from xpert.streaming.model import StreamedModel
 from xpert.streaming.passes import Call
+from xpert.streaming.window import Window
 from xpert.summarizers.streamed import StreamedSummarizer
 from xpert.testing.tiny import tiny_causal_lm
 from xpert.types import AnswerPair
@@ -177,16 +177,15 @@ def test_disk_error_in_the_reader(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_interrupt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = opened(folder)
-    expected, real, stalled = run(model), os.preadv, threading.Event()
+    expected, real = run(model), Window.take
     calls = iter(range(100))
 
-    def slow(*args: Any) -> int:
-        if next(calls) == 30:
-            signal.raise_signal(signal.SIGINT)
-            stalled.wait(0.2)
-        return real(*args)
+    def interrupted(self: Window, unit: Any) -> list[torch.Tensor]:
+        if next(calls) == 10:
+            raise KeyboardInterrupt
+        return real(self, unit)
 
-    monkeypatch.setattr(stored.os, "preadv", slow)
+    monkeypatch.setattr(Window, "take", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(model)
     check_clean(model)
