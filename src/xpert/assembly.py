@@ -12,9 +12,10 @@ from xpert import __version__
 from xpert.axes import Embedded, fit, thresholds, with_measured_axes, with_unnamed_axes
 from xpert.basis import SubvectorBasis
 from xpert.catalog import Catalog
-from xpert.embedding import standard_error
+from xpert.embedding import scaled, standard_error
+from xpert.matching import calibrate
 from xpert.provenance import Provenance
-from xpert.types import Example, ModelCard
+from xpert.types import Array, Example, ModelCard
 
 __all__ = ["assemble", "package_versions"]
 
@@ -28,6 +29,7 @@ def assemble(
     models: Embedded,
     base_answers: Sequence[Example],
     *,
+    reference: Array | None,
     unnamed: bool,
     max_unnamed: int,
 ) -> Catalog:
@@ -39,6 +41,7 @@ def assemble(
         words: The word axes.
         models: ``M`` models in the embedding space.
         base_answers: The base's answers to the probe prompts.
+        reference: ``(P, D)`` each base answer beside its opposite (`xpert.matching.opposite`), as pair rows are stored. None: not known.
         unnamed: Whether directions that no word covers become axes.
         max_unnamed: How many at most.
     """
@@ -47,11 +50,20 @@ def assemble(
         basis = with_unnamed_axes(basis, models, most=max_unnamed)
     coordinates = basis.project(models.means)
     fits = [fit(basis, mean, width=models.width, eps_dec=header.eps_dec) for mean in models.means]
+    noise = calibrate(
+        basis,
+        coordinates,
+        models.rows(),
+        None if reference is None else scaled(reference, models.width, models.scale),
+        seed=header.seed,
+    )
+    fits = [replace(one, reliability=share) for one, share in zip(fits, noise.reliability, strict=True)]
     provenance = replace(
         header,
         measured_scale=models.scale,
         fits={card.name: how_well for card, how_well in zip(cards, fits, strict=True)},
         match_thresholds=thresholds(basis, coordinates, models.rows()),
+        match_limits=noise.limits,
         versions=package_versions(),
     )
     return Catalog(
@@ -63,6 +75,7 @@ def assemble(
         base_answers=tuple(base_answers),
         embeddings=models.means,
         pairs=models.pairs,
+        reference=reference,
     )
 
 

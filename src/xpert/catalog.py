@@ -39,6 +39,7 @@ from xpert.types import Array, Example, Explanation, ModelCard
 __all__ = ["Catalog"]
 
 EMBEDDINGS = "embeddings.safetensors"
+REFERENCE = "reference.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,6 +58,8 @@ class Catalog:
         embeddings: ``(M, D)`` centred embeddings; None on a device, which does without.
         pairs: ``(M, P, D)`` centred rows of the probe pairs, on disk, the measured block unscaled: what a catalog grows by
             (`Explainer.extend`). None on a device, and in catalogs of older versions.
+        reference: ``(P, D)`` rows of each base answer beside its opposite one, as ``pairs`` are: what an unpaired reference adds
+            (`xpert.matching`). None as ``pairs`` are.
     """
 
     basis: SubvectorBasis
@@ -67,6 +70,7 @@ class Catalog:
     base_answers: tuple[Example, ...]
     embeddings: Array | None = None
     pairs: PairRows | None = None
+    reference: Array | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -118,7 +122,7 @@ class Catalog:
 
         Args:
             folder: Where.
-            server_files: Whether ``embeddings.safetensors`` and ``pairs.safetensors`` are written too, which devices do without.
+            server_files: Whether `xpert.catalog_files.SERVER_FILES` are written too, which devices do without.
 
         Raises:
             xpert.errors.CatalogError: The folder holds something else.
@@ -138,6 +142,8 @@ class Catalog:
             contents[EMBEDDINGS] = to_tensors(embeddings=self.embeddings)
         if server_files and self.pairs is not None:
             contents[PAIRS] = self.pairs.chunks()
+        if server_files and self.reference is not None:
+            contents[REFERENCE] = to_tensors(reference=self.reference)
         return write_folder(folder, contents)
 
     @classmethod
@@ -176,6 +182,10 @@ class Catalog:
         embeddings = None
         if (folder / EMBEDDINGS).is_file() and EMBEDDINGS in hashes:
             embeddings = from_tensors(*read(EMBEDDINGS), {"embeddings": (m, d)})["embeddings"]
+        reference = None
+        if (folder / REFERENCE).is_file() and REFERENCE in hashes:
+            shape = (provenance.n_prompts, d)
+            reference = from_tensors(*read(REFERENCE), {"reference": shape})["reference"]
         pairs = None
         if (folder / PAIRS).is_file() and PAIRS in hashes:
             pairs = PairRows.open(folder / PAIRS, (m, provenance.n_prompts, d), hashes[PAIRS][0])
@@ -194,6 +204,7 @@ class Catalog:
             base_answers=answers_from(*read("base_answers.jsonl")),
             embeddings=embeddings,
             pairs=pairs,
+            reference=reference,
         )
 
     @staticmethod

@@ -33,7 +33,7 @@ DEVICE_FILES = (
     "base_answers.jsonl",
     "README.md",
 )
-SERVER_FILES = ("embeddings.safetensors", "pairs.safetensors")
+SERVER_FILES = ("embeddings.safetensors", "pairs.safetensors", "reference.safetensors")
 """Files that a device does without: they may be missing from a folder."""
 
 Hashes: TypeAlias = Mapping[str, tuple[str, int]]

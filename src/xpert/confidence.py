@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xpert.basis import SubvectorBasis
 from xpert.errors import SettingsError
-from xpert.space import METRICS, restrict
+from xpert.space import METRICS, places
 from xpert.types import Array
 
 __all__ = ["N_DRAWS", "nearest_shares"]
@@ -70,12 +70,9 @@ def nearest_shares(
     m, n = len(z), len(pairs)
     if n < 2:
         return None
-    subset, both = restrict(basis, np.vstack([z, pairs]), axes)
-    places: Float64 = both.astype(np.float64)
-    if metric != "coordinates":
-        places = places @ subset.vectors.astype(np.float64)
+    found = places(basis, np.vstack([z, pairs]), axes, metric=metric)
     weights = _weights(n, np.sqrt(1 + n / n_probes), n_draws, seed)
-    inner = places @ places.T  # all that distances need
+    inner = found @ found.T  # all that distances need
     of_models, of_users = np.diag(inner)[:m], np.einsum("bi,ij,bj->b", weights, inner[m:, m:], weights, optimize=True)
     between = weights @ inner[m:, :m]
     if metric == "direction":

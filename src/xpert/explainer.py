@@ -17,7 +17,7 @@ from xpert.cache import Cache, open_cache
 from xpert.catalog import Catalog
 from xpert.catalog_pairs import PairRows
 from xpert.decompose import CandidateOrder, CoefficientRule
-from xpert.embedding import embed_pairs, open_summarizer
+from xpert.embedding import embed_pairs, joined, open_summarizer
 from xpert.errors import SettingsError
 from xpert.growing import (
     check_base,
@@ -184,13 +184,24 @@ class Explainer:
                 pairs = self._rows(len(models), len(prompts), _base_says(prober), choices)
                 names = list(models)
                 candidates = self._embed(prober, models, probes, choices, names=names, null=null, pairs=pairs)
+            summaries = CachedSummaries(choices.summarizer, choices.cache)
+            beside = embed_pairs(summaries, probes.opposites(self.seed), null=null, measured=choices.measured)
             cards = [replace(card, candidates=said[:N_SAID]) for card, said in zip(cards, candidates, strict=True)]
             placed = embedded(pairs, null, weight=self.measured_weight)
             start = SubvectorBasis.empty(placed.null, self.coefficients)
             words, n_examined = self._words(placed.means, candidates, start, probes, choices, null=null)
             header = self._header(probes, choices, settings, n_examined)
         answers = [Example(prompt=p, response=a) for p, a in zip(prompts, probes.base, strict=True)]
-        return assemble(header, cards, words, placed, answers, unnamed=self.unnamed, max_unnamed=self.max_unnamed)
+        return assemble(
+            header,
+            cards,
+            words,
+            placed,
+            answers,
+            reference=joined(beside, 1.0),
+            unnamed=self.unnamed,
+            max_unnamed=self.max_unnamed,
+        )
 
     def extend(self, catalog: Catalog, models: Mapping[str, str] | None = None, remove: Sequence[str] = ()) -> Catalog:
         """A catalog with further models, or others of the same name, or fewer; the rest is neither probed nor embedded again.
@@ -232,6 +243,7 @@ class Explainer:
             words,
             embedded(pairs, catalog.basis.null[: catalog.provenance.width], weight=weight),
             catalog.base_answers,
+            reference=catalog.reference,
             unnamed=self.unnamed,
             max_unnamed=self.max_unnamed,
         )

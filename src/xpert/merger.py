@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from xpert.catalog import Catalog
 from xpert.errors import RecordedModelError, SettingsError
 from xpert.mergers.base import Member, MergeMethod
-from xpert.mergers.weights import best_weights
+from xpert.mergers.weights import promising, sparse_weights
 from xpert.registry import MERGERS
-from xpert.space import restrict
+from xpert.space import places, restrict
 from xpert.telling import by_axis, told
-from xpert.types import Array, MergePlan, Selection
+from xpert.types import MergePlan, Selection
 
 __all__ = ["Merger"]
 
 Wide: TypeAlias = NDArray[np.float64]
+
+_N_DRAWS = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,19 +34,24 @@ class Merger:
         method: Name of a merge method (``linear``, ``ties``, ``dare``), or an object that matches `xpert.mergers.base.MergeMethod`.
         max_models: At most so many models are merged.
         base: Where the base model is; None: where the catalog says.
+        penalty: What each further model must lower the squared distance by at least, as a fraction of the squared length of the
+            user's style.
     """
 
     catalog: Catalog
     method: str | MergeMethod = "linear"
     max_models: int = 2
     base: str | Path | None = field(default=None, kw_only=True)
+    penalty: float = field(default=0.01, kw_only=True)
 
     def __post_init__(self) -> None:
         """Check the settings.
 
         Raises:
-            xpert.errors.SettingsError: ``max_models`` is below 1.
+            xpert.errors.SettingsError: ``max_models`` is below 1, or ``penalty`` below 0.
         """
+        if not self.penalty >= 0:
+            raise SettingsError(f"penalty: expected 0 or more, got {self.penalty}")
         if self.max_models < 1:
             raise SettingsError(f"max_models: expected at least 1, got {self.max_models}")
 
@@ -53,10 +60,15 @@ class Merger:
 
         Distances are those of the embedding space, on the axes that the selection compared. Of two models the best pair is
         found (for more than 300 models: the best one with one of the 50 nearest); every further model is the one that helps
-        most, all weights fitted anew, and is left out if it does not help. Recorded models are passed over where others exist,
-        as they cannot be merged.
+        most, all weights fitted anew. A further model stays only if it lowers the squared distance by ``penalty``, and by more
+        than the best of all models would by chance if the user were what the others give but for sampling noise (95% of 200
+        draws): else the plan has one model less, perhaps a single one (``helps`` is false then, and ``gains`` and ``needed`` say
+        why). Of more than 2,000 models those are tried that correlate most with the user, or with what the best single one
+        leaves (1,000 each; ``considered`` tells how many). Recorded models are passed over where others exist, as they cannot
+        be merged.
 
-        Source: Eq. 4 of Wang et al., MobiSys 2025 (arXiv 2504.13938), which has two models and weights of any sign.
+        Source: Eq. 4 of Wang et al., MobiSys 2025 (arXiv 2504.13938), which has two models and weights of any sign; when a merge
+            is proposed is ours.
 
         Raises:
             xpert.errors.SettingsError: The selection was made with another catalog, or the user's text shows no style at all.
@@ -72,30 +84,53 @@ class Merger:
             range(len(catalog))
         )
         both = np.vstack([z_user[None], catalog.coordinates[candidates]])
-        basis, z = restrict(catalog.basis, both, selection.axes)
-        places: Wide = z.astype(np.float64) @ basis.vectors.astype(np.float64)
-        user, models = places[0], places[1:]
+        found = places(catalog.basis, both, selection.axes)
+        user, keep = found[0], promising(found[1:], found[0])
+        models, candidates = found[1:][keep], [candidates[int(i)] for i in keep]
         length = float(np.linalg.norm(user))
         if length <= 1e-12:
             raise SettingsError(
                 "selection: the user's coordinates are all zero, so that no weights can be fitted: give more text"
             )
-        weights = best_weights(models, user, self.max_models)
-        before = float(np.linalg.norm(models - user, axis=1).min()) / length
-        after = float(np.linalg.norm(weights @ models - user)) / length
+        apart = np.linalg.norm(models - user, axis=1)
+        noise = self._noise(selection, candidates[int(apart.argmin())])
+        weights, tried = sparse_weights(models, user, self.max_models, noise, penalty=self.penalty)
         if not weights.any():  # every model points away from the user: the nearest is still the best start
-            weights[int(np.linalg.norm(models - user, axis=1).argmin())] = 1.0
-            after = before
+            weights[int(apart.argmin())] = 1.0
         order = [int(i) for i in np.argsort(-weights, kind="stable") if weights[i] > 0]
-        merged: Array = (weights @ z[1:]).astype(np.float32)
+        members = [candidates[i] for i in order]
+        merged = (weights[order] @ catalog.coordinates[members]).astype(np.float32)
+        basis, words = restrict(catalog.basis, merged, selection.axes)
+        before, after = models[int(apart.argmin())], weights @ models
         return MergePlan(
-            weights={catalog.names[candidates[i]]: float(weights[i]) for i in order},
-            distance_before=before,
-            distance_after=after,
-            words=by_axis(
-                told(basis, merged, [word for i in order for word in catalog.models[candidates[i]].candidates])
-            ),
+            weights={catalog.names[row]: float(weights[i]) for i, row in zip(order, members, strict=True)},
+            distance_before=float(apart.min()) / length,
+            distance_after=float(np.linalg.norm(after - user)) / length,
+            words=by_axis(told(basis, words, [word for row in members for word in catalog.models[row].candidates])),
+            stderr_before=_scatter(before - user, noise) / length,
+            stderr_after=_scatter(after - user, noise) / length,
+            gains=tuple(gain for gain, _ in tried),
+            needed=tuple(needed for _, needed in tried),
+            considered=len(models),
         )
+
+    def _noise(self, selection: Selection, row: int) -> Wide:
+        """``(draws, D)`` sampling noise of the user's place and of a model's; as long as the reliabilities say, where they are known."""
+        catalog, rng = self.catalog, np.random.default_rng(self.catalog.provenance.seed)
+        known = catalog.provenance.fits[catalog.names[row]].reliability.get(selection.axes)
+        sources = (
+            (selection.coordinates.values, selection.coordinates.stderr, selection.reliability),
+            (catalog.coordinates[row], catalog.stderr[row], known),
+        )
+        total = np.zeros((_N_DRAWS, catalog.basis.width))
+        for values, stderr, share in sources:
+            drawn = places(catalog.basis, rng.standard_normal((_N_DRAWS, len(stderr))) * stderr, selection.axes)
+            place = places(catalog.basis, values[None], selection.axes)[0]
+            spread = float(np.einsum("bd,bd->b", drawn, drawn).mean())
+            if share is not None and spread > 0:
+                drawn *= np.sqrt((1 - share) * float(place @ place) / spread)
+            total += drawn
+        return total if total.any() else total[:0]
 
     def merge(self, plan: MergePlan, out: str | Path) -> Path:
         """Build the plan's model in ``out``, a folder that Transformers or PEFT load; it appears whole or not at all.
@@ -120,3 +155,8 @@ class Merger:
 
     def _method(self) -> MergeMethod:
         return MERGERS.get(self.method)() if isinstance(self.method, str) else self.method
+
+
+def _scatter(difference: Wide, noise: Wide) -> float:
+    """Standard deviation of the length of a difference under noise draws ``(B, D)``; 0 where none are known."""
+    return float(np.linalg.norm(difference + noise, axis=1).std()) if len(noise) else 0.0

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from xpert.cache import Cache
 from xpert.errors import DataError, SettingsError
+from xpert.matching import opposite
 from xpert.modalities import load_modality, modality_of
 from xpert.progress import bar
 from xpert.prompts import shipped_prompts
@@ -92,6 +93,11 @@ class Probes:
     def null(self) -> list[AnswerPair] | None:
         """The pairs of the base with itself."""
         return None if self.second is None else self.pairs(self.second)
+
+    def opposites(self, seed: int) -> list[AnswerPair]:
+        """Each base answer beside its `opposite`, without a prompt: what an unpaired reference makes of the base itself."""
+        others = opposite(len(self.base), seed)
+        return [AnswerPair(prompt="", base=self.base[j], other=self.base[i]) for i, j in enumerate(others)]
 
 
 def check_names(names: Sequence[str]) -> None:

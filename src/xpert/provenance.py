@@ -28,6 +28,8 @@ class Fit:
         measured_share: The same for the measured axes, after the words.
         unnamed_share: The same for the unnamed axes, after words and measured axes.
         converged: Whether ``residual`` is at most ``eps_dec``.
+        reliability: Axes to the share of the embedding's squared length that is no sampling noise (see `xpert.matching`). Empty: a
+            catalog of before it was stored.
     """
 
     residual: float
@@ -35,6 +37,7 @@ class Fit:
     measured_share: float
     unnamed_share: float
     converged: bool
+    reliability: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,8 @@ class Provenance:
         n_candidates_examined: Different candidate words whose sub-vectors were looked at.
         fits: Per model, how well the axes cover it.
         match_thresholds: ``metric:axes`` to the distance up to which a user counts as matching.
+        match_limits: ``axes:paired`` and ``axes:unpaired`` to the least likeness of a match by directions (see `xpert.matching`).
+            Empty: a catalog of before it was stored.
         versions: Package to version.
         settings: How answers were made beside ``generation``: options of the modality and their values, as they were decided. Empty: it
             has none.
@@ -86,6 +91,7 @@ class Provenance:
     n_candidates_examined: int
     fits: Mapping[str, Fit]
     match_thresholds: Mapping[str, float]
+    match_limits: Mapping[str, float] = field(default_factory=dict[str, float])
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     wording: Instruction | None = None
@@ -97,11 +103,15 @@ class Provenance:
         return self.match_thresholds["direction:all"]
 
     def to_json(self) -> dict[str, Any]:
-        """The header as JSON values, ``format_version`` first; a wording comes with its hash; it and settings are left out where there are none."""
-        plain = asdict(replace(self, wording=None)) | {"measured": list(self.measured)}
+        """The header as JSON values, ``format_version`` first; a wording comes with its hash; it, settings and limits are left out where there are none."""
+        plain: dict[str, Any] = asdict(replace(self, wording=None)) | {"measured": list(self.measured)}
         del plain["wording"]
-        if not self.settings:
-            del plain["settings"]
+        for name in _OPTIONAL:
+            if not plain[name]:
+                del plain[name]
+        for fit in plain["fits"].values():
+            if not fit["reliability"]:
+                del fit["reliability"]
         return {"format_version": self.format_version} | plain | _wording_json(self.wording)
 
     @classmethod
@@ -114,15 +124,20 @@ class Provenance:
         """
         check_version(value, where)
         value, wording = _without_wording(value, where)
-        given = strict_fields(cls, {"settings": {}} | value | {"wording": None}, where, _TYPES)
+        given = strict_fields(cls, {name: {} for name in _OPTIONAL} | value | {"wording": None}, where, _TYPES)
         fits = {
-            str(name): Fit(**strict_fields(Fit, fit, f"{where}, fits, {name}", _FIT_TYPES))
+            str(name): Fit(**strict_fields(Fit, _with_reliability(fit), f"{where}, fits, {name}", _FIT_TYPES))
             for name, fit in given["fits"].items()
         }
         generation = Generation(**strict_fields(Generation, given["generation"], f"{where}, generation"))
         return cls(
             **given | {"fits": fits, "generation": generation, "measured": tuple(given["measured"]), "wording": wording}
         )
+
+
+def _with_reliability(fit: Any) -> Any:
+    """A fit of before reliabilities were stored has none."""
+    return {"reliability": {}} | fit if isinstance(fit, dict) else fit
 
 
 def _wording_json(wording: Instruction | None) -> dict[str, Any]:
@@ -218,6 +233,8 @@ def _strings(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(v, str) for v in value)
 
 
+_OPTIONAL = ("settings", "match_limits")
+"""Keys that a header may lack."""
 _TYPES: dict[str, Callable[[object], bool]] = {
     **dict.fromkeys(["width", "n_prompts", "seed", "n_candidates_examined"], _integer),
     **dict.fromkeys(["measured_scale", "eps_orth", "eps_dec"], _number),
@@ -228,9 +245,11 @@ _TYPES: dict[str, Callable[[object], bool]] = {
     "generation": _object,
     "settings": _object,
     "match_thresholds": _object_of(_number),
+    "match_limits": _object_of(_number),
     "versions": _object_of(_string),
 }
 _FIT_TYPES: dict[str, Callable[[object], bool]] = {
     **dict.fromkeys(["residual", "named_share", "measured_share", "unnamed_share"], _number),
     "converged": lambda value: isinstance(value, bool),
+    "reliability": _object_of(_number),
 }

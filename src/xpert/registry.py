@@ -72,8 +72,10 @@ SUMMARIZERS = Registry(
     group="xpert.summarizers",
     builtin={
         "hf": "xpert.summarizers.hf:HFSummarizer",
+        "streamed": "xpert.summarizers.streamed:StreamedSummarizer",
         "encoder": "xpert.summarizers.encoders:load_encoder",
         "vlm": "xpert.summarizers.vlm:VLMSummarizer",
+        "onnx": "xpert.summarizers.onnx:load_exported",
     },
 )
 SUBVECTORS = Registry(
@@ -112,6 +114,7 @@ TRAINERS = Registry(
     builtin={
         "torch": "xpert.trainers.torch:TorchTrainer",
         "diffusion": "xpert.trainers.diffusion.trainer:DiffusionTrainer",
+        "onnx": "xpert.trainers.onnx.trainer:OnnxTrainer",
     },
 )
 BASELINES = Registry(

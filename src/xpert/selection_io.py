@@ -48,12 +48,21 @@ def selection_to_json(selection: Selection) -> dict[str, Any]:
         "threshold": float(selection.threshold),
         "axes": selection.axes,
         "paired": bool(selection.paired),
+        "strength": selection.strength,
+        "likeness": selection.likeness,
+        "least_likeness": selection.least_likeness,
+        "reliability": selection.reliability,
+        "outside": selection.outside,
+        "reasons": [{"word": word, "value": float(part)} for word, part in selection.reasons],
+        "over_next": [{"word": word, "value": float(part)} for word, part in selection.over_next],
+        "missing": list(selection.missing),
+        "excluded": int(selection.excluded),
     }
 
 
 def selection_from_json(values: object, where: str = "selection") -> Selection:
     """Read what `selection_to_json` gives; keys that later versions add are not looked at, and what earlier ones lacked
-    (``probability``, the words' ``stderr``) is not known.
+    (``probability``, the words' ``stderr``, all after ``paired``) is not known.
 
     Args:
         values: The JSON object.
@@ -89,6 +98,15 @@ def selection_from_json(values: object, where: str = "selection") -> Selection:
         paired=_field(fields, "paired", bool, where),
         stderr=_known(fields, "words", "stderr", where) or (),
         probabilities=_known(fields, "ranking", "probability", where),
+        strength=_optional(fields, "strength", where),
+        likeness=_optional(fields, "likeness", where),
+        least_likeness=_optional(fields, "least_likeness", where),
+        reliability=_optional(fields, "reliability", where),
+        outside=_optional(fields, "outside", where),
+        reasons=_pairs({"reasons": []} | dict(fields), "reasons", ("word", "value"), where),
+        over_next=_pairs({"over_next": []} | dict(fields), "over_next", ("word", "value"), where),
+        missing=_strings({"missing": []} | dict(fields), "missing", where),
+        excluded=_field({"excluded": 0} | dict(fields), "excluded", int, where),
     )
 
 
@@ -150,6 +168,17 @@ def _known(values: Mapping[str, object], name: str, key: str, where: str) -> tup
     if not found or any(value is None for value in found):
         return None
     return tuple(_number(value, f"{where}: {name!r} at position {i}: {key!r}") for i, value in enumerate(found))
+
+
+def _optional(values: Mapping[str, object], name: str, where: str) -> float | None:
+    return None if values.get(name) is None else _number(values[name], f"{where}: {name!r}")
+
+
+def _strings(values: Mapping[str, object], name: str, where: str) -> tuple[str, ...]:
+    listed = cast("list[object]", _field(values, name, list, where))
+    if wrong := [entry for entry in listed if not isinstance(entry, str)]:
+        raise DataError(f"{where}: {name!r}: expected strings, got {_kind(wrong[0])}")
+    return tuple(str(entry) for entry in listed)
 
 
 def _number(value: object, where: str) -> float:

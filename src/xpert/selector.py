@@ -10,14 +10,21 @@ import numpy as np
 
 from xpert.catalog import Catalog
 from xpert.confidence import nearest_shares
+from xpert.constraints import Constraints
 from xpert.embedding import embed_pairs, joined, open_summarizer, standard_error
 from xpert.errors import DataError, SettingsError, SummarizerError
+from xpert.evidence import nearer_by, strongest, uncovered
+from xpert.matching import distance_limit, outside, reliability
+from xpert.mergers.weights import best_weights
 from xpert.protocols import Summarizer
-from xpert.space import METRICS, AxesName, Metric, distances, kinds_of, restrict
+from xpert.space import METRICS, AxesName, Metric, distances, kinds_of, places, restrict
 from xpert.telling import by_axis, told
 from xpert.types import N_SAID, AnswerPair, Array, Coordinates, Example, Selection
 
 __all__ = ["Selector"]
+
+_N_NEAR = 50
+"""Among so many nearest models a sum is looked for, when words are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +37,11 @@ class Selector:
             the catalog names.
         axes: Which axes are compared: ``all``, ``named`` (words alone) or ``named+measured``.
         metric: ``direction`` (default: the style apart from its strength), ``embedding``, or ``coordinates`` (the paper's rule).
-        threshold: Distance up to which a user counts as matching. None: the catalog's, for this metric and these axes.
+        threshold: Distance up to which a user counts as matching. None: by directions, the distance that the catalog's least
+            likeness is for this user (`xpert.matching`); else, and for older catalogs, the catalog's, for this metric and these axes.
         device: Where the summarizer computes. None: it chooses.
         dtype: Its number type. None: it chooses.
+        constraints: Which models may be chosen at all. None: every one.
 
     Source: Wang et al. 2025 (arXiv 2504.13938), section 3.2; the metric of the embedding space and directions are ours.
     """
@@ -45,6 +54,7 @@ class Selector:
     threshold: float | None = None
     device: str | None = None
     dtype: str | None = None
+    constraints: Constraints | None = None
 
     def __post_init__(self) -> None:
         """Check options.
@@ -111,35 +121,104 @@ class Selector:
         Arguments and errors as in `locate`.
         """
         rows, said = self._rows(examples, base_answers, n_candidates=N_SAID)
-        place, pairs = self._located(rows), self.catalog.basis.project(rows)
-        return self._ranked(place, pairs, paired=base_answers is not None, said=said)
+        return self._ranked(self._located(rows), rows, paired=base_answers is not None, said=said)
 
     def rank(self, place: Coordinates, *, paired: bool = True) -> Selection:
-        """The selection for a place that is known already; without the pairs behind it, how sure it is stays open."""
+        """The selection for a place that is known already; without the pairs behind it, how sure it is stays open.
+
+        Raises:
+            xpert.errors.SettingsError: No model meets the constraints.
+        """
         return self._ranked(place, None, paired=paired)
 
-    def _ranked(self, place: Coordinates, pairs: Array | None, *, paired: bool, said: Sequence[str] = ()) -> Selection:
-        """The selection for a place and, where they are known, the coordinates ``(P, K)`` of the pairs behind it."""
+    def _ranked(self, place: Coordinates, rows: Array | None, *, paired: bool, said: Sequence[str] = ()) -> Selection:
+        """The selection for a place and, where they are known, the embeddings ``(P, D)`` of the pairs behind it."""
         catalog = self.catalog
-        far = distances(catalog.basis, catalog.coordinates, place.values, metric=self.metric, axes=self.axes)
+        pairs = None if rows is None else catalog.basis.project(rows)
+        allowed = self._allowed()
+        z = catalog.coordinates[allowed]
+        far = distances(catalog.basis, z, place.values, metric=self.metric, axes=self.axes)
         order = np.argsort(far, kind="stable")
-        ranking = tuple((catalog.names[int(i)], float(far[int(i)])) for i in order)
-        threshold = self._threshold()
+        ranked, distance = [allowed[int(i)] for i in order], float(far[order[0]])
         compared, values = restrict(catalog.basis, place.values, self.axes)
         words, errors = told(compared, values, said), self._errors(place, pairs)
-        shares = self._shares(pairs)
+        shares = self._shares(z, pairs)
+        verdict = self._verdict(place, pairs, ranked[0], distance, paired=paired)
+        matched = distance <= verdict.threshold
         return Selection(
-            best=ranking[0][0],
-            matched=ranking[0][1] <= threshold,
-            ranking=ranking,
+            best=catalog.names[ranked[0]],
+            matched=matched,
+            ranking=tuple((catalog.names[row], float(far[i])) for row, i in zip(ranked, order, strict=True)),
             words=by_axis(words),
             coordinates=place,
-            threshold=threshold,
+            threshold=verdict.threshold,
             axes=self.axes,
             paired=paired,
             stderr=tuple(errors[compared.words[i]] for i, _, _ in words) if errors else (),
             probabilities=None if shares is None else tuple(float(shares[int(i)]) for i in order),
+            strength=verdict.strength,
+            likeness=verdict.likeness,
+            least_likeness=verdict.least_likeness,
+            reliability=verdict.reliability,
+            outside=None if rows is None else outside(catalog.basis, rows),
+            reasons=self._nearer(place, ranked[0], None),
+            over_next=self._nearer(place, *ranked[:2]) if len(ranked) > 1 else (),
+            missing=() if matched else self._missing(place, ranked, said),
+            excluded=len(catalog) - len(allowed),
         )
+
+    def _allowed(self) -> list[int]:
+        """Rows of the models that may be chosen."""
+        if self.constraints is None:
+            return list(range(len(self.catalog)))
+        rows = [row for row, card in enumerate(self.catalog.models) if self.constraints.allow(card)]
+        if not rows:
+            raise SettingsError(
+                f"constraints: none of the catalog's {len(self.catalog)} models has {self.constraints.told}: allow more"
+            )
+        return rows
+
+    def _verdict(self, place: Coordinates, pairs: Array | None, row: int, distance: float, *, paired: bool) -> _Verdict:
+        """How far a match may be, and how like and how strong the user is, as far as the catalog and the pairs tell."""
+        catalog, made = self.catalog, self.catalog.provenance
+        model = made.fits[catalog.names[row]].reliability.get(self.axes)
+        least = made.match_limits.get(f"{self.axes}:{'paired' if paired else 'unpaired'}")
+        lengths = self._lengths(place, row)
+        strength = lengths[0] / lengths[1] if lengths[1] > 0 else None
+        own = None
+        if pairs is not None and len(pairs) > 1:
+            own = reliability(places(catalog.basis, pairs, self.axes))
+        if model is None or own is None:
+            return _Verdict(threshold=self._threshold(), strength=strength, reliability=own)
+        known = {"strength": None if strength is None else strength * float(np.sqrt(own / model)), "reliability": own}
+        if self.metric != "direction":
+            return _Verdict(threshold=self._threshold(), **known)
+        known["likeness"] = (1 - distance**2 / 2) / float(np.sqrt(own * model))
+        if least is None or self.threshold is not None:
+            return _Verdict(threshold=self._threshold(), **known)
+        return _Verdict(threshold=distance_limit(least, own, model), least_likeness=least, **known)
+
+    def _lengths(self, place: Coordinates, row: int) -> Sequence[float]:
+        """Lengths of the user's embedding and of a model's, by the compared axes."""
+        both = np.stack([place.values, self.catalog.coordinates[row]])
+        return np.linalg.norm(places(self.catalog.basis, both, self.axes), axis=1).tolist()
+
+    def _nearer(self, place: Coordinates, best: int, other: int | None) -> tuple[tuple[str, float], ...]:
+        """The axes by which a model is nearer than another, or than the base."""
+        catalog = self.catalog
+        than = None if other is None else catalog.coordinates[other]
+        parts = nearer_by(
+            catalog.basis, place.values, catalog.coordinates[best], than, metric=self.metric, axes=self.axes
+        )
+        return strongest(parts)
+
+    def _missing(self, place: Coordinates, ranked: Sequence[int], said: Sequence[str]) -> tuple[str, ...]:
+        """Words that no sum of three of the nearest models has."""
+        catalog = self.catalog
+        z = catalog.coordinates[list(ranked[:_N_NEAR])]
+        found = places(catalog.basis, np.vstack([place.values[None], z]), self.axes)
+        weights = best_weights(found[1:], found[0], 3)
+        return uncovered(catalog.basis, place, z, weights, said, axes=self.axes)
 
     def _errors(self, place: Coordinates, pairs: Array | None) -> dict[str, float]:
         """Axis to standard error of its coefficient; empty for a subset of the axes where the pairs are not known."""
@@ -151,14 +230,14 @@ class Selector:
         compared, values = restrict(basis, pairs, self.axes)
         return dict(zip(compared.words, standard_error(values).tolist(), strict=True))
 
-    def _shares(self, pairs: Array | None) -> Array | None:
+    def _shares(self, models: Array, pairs: Array | None) -> Array | None:
         """Of each model, the share of resamples in which it is the nearest."""
         if pairs is None:
             return None
         catalog, made = self.catalog, self.catalog.provenance
         return nearest_shares(
             catalog.basis,
-            catalog.coordinates,
+            models,
             pairs,
             n_probes=made.n_prompts,
             metric=self.metric,
@@ -190,6 +269,17 @@ class Selector:
             raise SummarizerError(
                 f"summarizer {summarizer.name!r} asks another question than the catalog's did: expected {made.instruction!r}, got {summarizer.instruction!r}"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verdict:
+    """What `Selection` says of the nearest model."""
+
+    threshold: float
+    strength: float | None = None
+    likeness: float | None = None
+    least_likeness: float | None = None
+    reliability: float | None = None
 
 
 def user_pairs(
@@ -234,4 +324,5 @@ def user_pairs(
 
 def _target(name: str) -> str:
     """What a summarizer's name names, however it is run: ``hf:org/x`` and ``streamed:org/x`` are the same model."""
-    return name.partition(":")[2] or name
+    scheme, _, target = name.partition(":")
+    return name if scheme == "zoo" else target or name

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from xpert.basis import SubvectorBasis
 from xpert.errors import SettingsError
 from xpert.types import Array, AxisKind
 
-__all__ = ["AXES", "METRICS", "AxesName", "Metric", "distances", "kinds_of", "match_threshold", "restrict"]
+__all__ = ["AXES", "METRICS", "AxesName", "Metric", "distances", "kinds_of", "match_threshold", "places", "restrict"]
 
 Metric: TypeAlias = Literal["direction", "embedding", "coordinates"]
 """``direction``: L2 of the embeddings' unit vectors; ``embedding``: of the embeddings; ``coordinates``: of ``z`` (the paper)."""
@@ -79,14 +79,24 @@ def distances(
     if metric not in METRICS:
         raise SettingsError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
     both = np.vstack([np.asarray(user, np.float32)[None], np.atleast_2d(np.asarray(models, np.float32))])
-    subset, z = restrict(basis, both, axes)
-    places = z.astype(np.float64)
-    if metric != "coordinates":
-        places = places @ subset.vectors.astype(np.float64)
+    found = places(basis, both, axes, metric=metric)
     if metric == "direction":
-        norms = np.linalg.norm(places, axis=1, keepdims=True)
-        places = np.divide(places, norms, out=np.zeros_like(places), where=norms > _NOTHING)
-    return np.linalg.norm(places[1:] - places[0], axis=1).astype(np.float32)
+        norms = np.linalg.norm(found, axis=1, keepdims=True)
+        found = np.divide(found, norms, out=np.zeros_like(found), where=norms > _NOTHING)
+    return np.linalg.norm(found[1:] - found[0], axis=1).astype(np.float32)
+
+
+def places(
+    basis: SubvectorBasis, coordinates: ArrayLike, axes: str = "all", *, metric: str = "direction"
+) -> NDArray[np.float64]:
+    """Where coordinates ``(N, K)`` lie by some of the axes: ``(N, D)`` float64 embeddings, for ``coordinates`` ``z`` itself.
+
+    Raises:
+        xpert.errors.SettingsError: The axes are unknown, or the basis has none of them.
+    """
+    subset, z = restrict(basis, coordinates, axes)
+    wide = z.astype(np.float64)
+    return wide if metric == "coordinates" else wide @ subset.vectors.astype(np.float64)
 
 
 def match_threshold(

@@ -211,6 +211,19 @@ class Selection:
         stderr: Standard errors of the coefficients over the user's pairs, in the order of ``words``; empty where not known.
         probabilities: In the order of ``ranking``: the share of resamples of the user's pairs in which each model is the nearest
             (see `xpert.confidence.nearest_shares`). None: not known, as with a single pair.
+        strength: The length of the user's style over that of ``best``, both freed of sampling noise where it is known: 1 is as
+            strong, 0.5 half. Directions, which are ranked, do not depend on it. None: not known.
+        likeness: Cosine of the user's style and that of ``best``, freed of sampling noise (see `xpert.matching`); may pass 1 by
+            chance. None: not known.
+        least_likeness: The likeness from which on the catalog calls it a match; ``threshold`` is the distance that this is for
+            this user. None: ``threshold`` holds by itself.
+        reliability: The share of the squared length of the user's style that is no sampling noise. None: not known.
+        outside: The share of the squared length of the user's style that no axis of the catalog covers. None: not known.
+        reasons: ``(word, part)``: axes by which ``best`` is nearer than the base, the largest part of the difference of squared
+            distances first.
+        over_next: The same, nearer than the second of the ranking. Empty: there is none.
+        missing: Words of the user's text that no sum of the nearest models has; empty where ``matched``.
+        excluded: How many models of the catalog were left out by constraints.
     """
 
     best: str
@@ -223,6 +236,15 @@ class Selection:
     paired: bool = True
     stderr: tuple[float, ...] = ()
     probabilities: tuple[float, ...] | None = None
+    strength: float | None = None
+    likeness: float | None = None
+    least_likeness: float | None = None
+    reliability: float | None = None
+    outside: float | None = None
+    reasons: tuple[tuple[str, float], ...] = ()
+    over_next: tuple[tuple[str, float], ...] = ()
+    missing: tuple[str, ...] = ()
+    excluded: int = 0
 
     @property
     def confidence(self) -> float | None:
@@ -239,12 +261,27 @@ class MergePlan:
         distance_before: ``|| e_best - e_user ||`` of the best single model at weight 1, as a fraction of ``|| e_user ||``.
         distance_after: ``|| sum_i w_i e_i - e_user ||``, likewise.
         words: The merged model's words: the union of its members', weighted.
+        stderr_before: Standard error of ``distance_before`` by the sampling noise of user and model. stderr_after: Of ``distance_after``.
+        gains: By how much each further model lowered the squared distance, as a fraction of ``|| e_user ||^2``; the last one
+            perhaps too little to stay.
+        needed: By how much it had to, likewise: more than by chance, and the penalty.
+        considered: Among how many models weights were looked for.
     """
 
     weights: Mapping[str, float]
     distance_before: float
     distance_after: float
     words: tuple[tuple[str, float], ...] = ()
+    stderr_before: float = 0.0
+    stderr_after: float = 0.0
+    gains: tuple[float, ...] = ()
+    needed: tuple[float, ...] = ()
+    considered: int = 0
+
+    @property
+    def helps(self) -> bool:
+        """Whether merging is proposed; else one model alone is as good, as far as can be told."""
+        return len(self.weights) > 1
 
 
 StopReason: TypeAlias = Literal["max_steps", "target_loss", "no_improvement", "callback"]

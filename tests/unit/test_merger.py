@@ -19,7 +19,7 @@ from xpert.errors import DataError, RecordedModelError, ReferenceNotFoundError, 
 from xpert.merger import Merger
 from xpert.mergers import weights as weights_module
 from xpert.mergers.base import Member
-from xpert.mergers.weights import best_weights
+from xpert.mergers.weights import PROMISING, best_weights, promising, sparse_weights
 from xpert.provenance import Fit, Provenance
 from xpert.selection_io import load_selection, selection_from_json, selection_to_json
 from xpert.types import Axis, Coordinates, Generation, MergePlan, ModelCard, Selection
@@ -91,7 +91,8 @@ def selection(values: Any, **changes: Any) -> Selection:
 
 def test_the_weights_of_a_planted_mixture_are_found() -> None:
     models = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]
-    plan = Merger(catalog(models)).plan(selection([0.7, 0, 0.3]))
+    plan = Merger(catalog(models)).plan(exactly([0.7, 0, 0.3]))
+    assert plan.helps
     assert plan.weights == pytest.approx({"model0": 0.7, "model2": 0.3})
     assert plan.distance_after == pytest.approx(0, abs=1e-6)
     assert plan.distance_before > 0.3
@@ -99,9 +100,15 @@ def test_the_weights_of_a_planted_mixture_are_found() -> None:
     assert [word for word, _ in plan.words][:2] == ["friendly", "vivid"]
 
 
+def exactly(values: Any) -> Selection:
+    """A user of whom it is known where they are: no sampling noise."""
+    z = np.asarray(values, np.float32)
+    return selection(values, coordinates=Coordinates(values=z, stderr=np.zeros_like(z), n_pairs=7))
+
+
 def test_at_most_as_many_models_as_allowed() -> None:
     models = np.eye(3)
-    one, two, three = (Merger(catalog(models), max_models=n).plan(selection([0.5, 0.4, 0.3])) for n in (1, 2, 3))
+    one, two, three = (Merger(catalog(models), max_models=n).plan(exactly([0.5, 0.4, 0.3])) for n in (1, 2, 3))
     assert [len(plan.weights) for plan in (one, two, three)] == [1, 2, 3]
     assert one.distance_after > two.distance_after > three.distance_after
     assert three.weights == pytest.approx({"model0": 0.5, "model1": 0.4, "model2": 0.3}, abs=1e-5)
@@ -123,10 +130,10 @@ def test_a_user_whom_no_model_resembles_gets_the_nearest() -> None:
 
 def test_recorded_models_are_passed_over_where_others_exist(tmp_path: Path) -> None:
     mixed = catalog(np.eye(3), kinds=["recorded", "adapter", "full"])
-    plan = Merger(mixed).plan(selection([0.7, 0.5, 0.1]))
+    plan = Merger(mixed).plan(exactly([0.7, 0.5, 0.1]))
     assert set(plan.weights) == {"model1", "model2"}
     only = catalog(np.eye(3), kinds=["recorded"] * 3)
-    plan = Merger(only).plan(selection([0.7, 0.5, 0.0]))
+    plan = Merger(only).plan(exactly([0.7, 0.5, 0.0]))
     assert set(plan.weights) == {"model0", "model1"}
     with pytest.raises(RecordedModelError, match="cannot merge 'model0'"):
         Merger(only).merge(plan, tmp_path / "o")
@@ -138,6 +145,63 @@ def test_selections_that_do_not_fit() -> None:
         Merger(catalog(np.eye(3))).plan(selection([1, 0]))
     with pytest.raises(SettingsError, match="all zero"):
         Merger(catalog(np.eye(3))).plan(selection([0, 0, 0]))
+
+
+def test_merging_is_proposed_only_beyond_the_noise() -> None:
+    models = np.eye(3)
+    noisy = [
+        selection(
+            [1, 0.3, 0],
+            coordinates=Coordinates(
+                values=np.array([1, 0.3, 0], np.float32), stderr=np.full(3, s, np.float32), n_pairs=9
+            ),
+        )
+        for s in (0.01, 0.3)
+    ]
+    sure, unsure = (Merger(catalog(models)).plan(chosen) for chosen in noisy)
+    assert set(sure.weights) == {"model0", "model1"}
+    assert sure.helps
+    assert sure.gains[0] > sure.needed[0]
+    assert set(unsure.weights) == {"model0"}
+    assert not unsure.helps
+    assert unsure.gains == pytest.approx(sure.gains)
+    assert unsure.gains[0] <= unsure.needed[0]
+    assert unsure.stderr_before > sure.stderr_before > 0
+    assert unsure.distance_after <= unsure.distance_before
+
+
+def test_each_further_model_pays_its_penalty() -> None:
+    user = exactly([0.5, 0.4, 0.3])
+    free, dear = (Merger(catalog(np.eye(3)), max_models=3, penalty=p).plan(user) for p in (0.0, 0.2))
+    assert len(free.weights) == 3
+    assert len(dear.weights) == 2
+    assert dear.needed == (0.2, 0.2)
+    assert dear.gains[1] < 0.2 < dear.gains[0]
+    with pytest.raises(SettingsError, match="penalty: expected 0 or more, got -1"):
+        Merger(catalog(np.eye(3)), penalty=-1)
+
+
+def test_chance_finds_something_as_often_as_it_says() -> None:
+    """Users that are one model but for noise: a second one is proposed for about 5% of them, however many models there are."""
+    rng = np.random.default_rng(0)
+    models, proposed = rng.normal(size=(200, 12)), 0
+    for _ in range(200):
+        noise = 0.3 * rng.normal(size=(201, 12))
+        found, tried = sparse_weights(models, models[7] + noise[0], 2, noise[1:], penalty=0.0)
+        proposed += int((found > 0).sum() > 1)
+        assert len(tried) == 1
+    assert proposed <= 0.1 * 200
+
+
+def test_a_large_pool_is_filtered_by_correlation() -> None:
+    rng = np.random.default_rng(1)
+    models = rng.normal(size=(2 * PROMISING + 500, 6))
+    models[[11, 2222]] = np.eye(6)[:2]
+    user = np.eye(6)[0] + 0.2 * np.eye(6)[1]
+    keep = promising(models, user)
+    assert {11, 2222} <= set(keep.tolist())
+    assert len(keep) < len(models)
+    assert promising(models[:50], user).tolist() == list(range(50))
 
 
 coordinates = arrays(np.float64, (5, 3), elements=st.floats(-2, 2).map(lambda x: round(x, 2)))
@@ -172,7 +236,7 @@ def test_the_plan_becomes_a_model_by_any_method(
     references = [str(tiny_adapters[name]) for name in ("tutor", "poet", "clerk")]
     made = catalog(np.eye(3), references=references, base=str(tiny_base))
     merger = Merger(made)
-    plan = merger.plan(selection([0.7, 0, 0.3]))
+    plan = merger.plan(exactly([0.7, 0, 0.3]))
     assert (merger.merge(plan, tmp_path / "start") / "adapter_model.safetensors").is_file()
     assert Merger(catalog(np.eye(3), references=references), base=tiny_base).merge(plan, tmp_path / "b").is_dir()
     asked: list[tuple[str, list[str]]] = []

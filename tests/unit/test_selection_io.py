@@ -23,6 +23,14 @@ CHOSEN = Selection(
     threshold=0.75,
     stderr=(0.125, 0.25),
     probabilities=(0.875, 0.125),
+    strength=0.5,
+    likeness=0.75,
+    least_likeness=0.5,
+    outside=0.125,
+    reasons=(("vivid", 0.5),),
+    over_next=(("formal", 0.25),),
+    missing=("rhymed",),
+    excluded=3,
 )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from xpert.basis import SubvectorBasis
 from xpert.catalog import Catalog
+from xpert.constraints import Constraints
 from xpert.embedding import embed_pairs
 from xpert.errors import CatalogError, DataError, SettingsError, SummarizerError
 from xpert.provenance import Fit, Provenance
@@ -223,6 +224,76 @@ def test_measured_axes_that_this_version_does_not_know() -> None:
     catalog = replace(planted(measured=("more rhymes",)), basis=wider)
     with pytest.raises(CatalogError, match="'more rhymes'"):
         selector(catalog).select(user("formal"), BASE)
+
+
+# What is told of the choice -----------------------------------------------------------------------------------------
+
+
+def calibrated() -> Catalog:
+    """The planted catalog with what `xpert.matching.calibrate` stores."""
+    made = planted()
+    fits = {name: replace(fit, reliability={"all": 0.9}) for name, fit in made.provenance.fits.items()}
+    return replace(
+        made, provenance=replace(made.provenance, fits=fits, match_limits={"all:paired": 0.8, "all:unpaired": 0.7})
+    )
+
+
+@pytest.mark.parametrize(("paired", "least"), [(True, 0.8), (False, 0.7)])
+def test_the_catalogs_least_likeness_is_told_as_a_distance(paired: bool, least: float) -> None:
+    selection = selector(calibrated()).select(user("formal"), BASE if paired else None)
+    assert selection.least_likeness == least
+    assert selection.likeness is not None
+    assert selection.likeness > 0.9
+    assert selection.matched
+    assert selection.matched == (selection.ranking[0][1] <= selection.threshold)
+    cosines = [1 - far**2 / 2 for far in (selection.ranking[0][1], selection.threshold)]
+    assert cosines[0] / cosines[1] == pytest.approx(selection.likeness / least, rel=1e-4)
+    assert selector(calibrated(), threshold=0.6).select(user("formal"), BASE).threshold == 0.6
+
+
+def test_a_catalog_of_before_keeps_its_threshold() -> None:
+    selection = selector().select(user("formal"), BASE)
+    assert (selection.threshold, selection.likeness, selection.least_likeness) == (0.6, None, None)
+
+
+def test_strength_is_told_apart() -> None:
+    strong, faint = (selector(calibrated()).select(user("poetic", strength=s), BASE) for s in (0.4, 0.15))
+    assert strong.strength is not None
+    assert faint.strength is not None
+    assert faint.strength < 0.6 * strong.strength
+    assert faint.best == strong.best == "poetic"
+
+
+def test_reasons_name_the_style_and_what_the_next_lacks() -> None:
+    selection = selector().select(user("formal"), BASE)
+    assert selection.reasons[0][0] == "formal"
+    assert selection.over_next[0][0] in ("formal", selection.ranking[1][0])
+    assert selection.missing == ()
+
+
+def test_missing_words_are_told_where_nothing_fits() -> None:
+    whole = planted()
+    without = replace(
+        whole,
+        models=whole.models[:2],
+        coordinates=whole.coordinates[:2],
+        stderr=whole.stderr[:2],
+        provenance=replace(whole.provenance, fits={name: whole.provenance.fits[name] for name in NAMES[:2]}),
+    )
+    selection = selector(without).select(user("poetic"), BASE)
+    assert not selection.matched
+    assert selection.missing[0] == "poetic"
+
+
+def test_constraints_leave_models_out() -> None:
+    catalog = planted()
+    cards = tuple(replace(card, bytes=10 * i) for i, card in enumerate(catalog.models))
+    catalog = replace(catalog, models=cards)
+    selection = selector(catalog, constraints=Constraints(max_bytes=0)).select(user("formal"), BASE)
+    assert (selection.best, selection.excluded, len(selection.ranking)) == ("friendly", 2, 1)
+    assert selection.over_next == ()
+    with pytest.raises(SettingsError, match="none of the catalog's 3 models has kinds=full: allow more"):
+        selector(catalog, constraints=Constraints(kinds=["full"])).select(user("formal"), BASE)
 
 
 # The metric -----------------------------------------------------------------------------------------------------------

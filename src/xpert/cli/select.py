@@ -10,13 +10,14 @@ import typer
 
 from xpert.cli.options import CatalogOption, DataOption, DeviceOption, DtypeOption
 from xpert.cli.output import Outcome, table, top_words
-from xpert.errors import DataError
+from xpert.errors import DataError, SettingsError
 from xpert.figures import percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from xpert.catalog import Catalog
+    from xpert.protocols import Summarizer
     from xpert.types import Example, Selection
 
 __all__ = ["select"]
@@ -48,7 +49,26 @@ def select(
     axes: Annotated[
         str, typer.Option(metavar="all|named|named+measured", help="Which axes of the catalog are compared.")
     ] = "all",
+    memory_budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory that a summarizer streamed:REF may use, such as 1.5GB.",
+            show_default="as little as reads each weight once",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many models the table shows; --json has them all.")] = 5,
+    only_base: Annotated[
+        list[str] | None, typer.Option(metavar="REF", help="Only models of this base; may be given several times.")
+    ] = None,
+    only_kind: Annotated[
+        list[str] | None, typer.Option(metavar="KIND", help="Only full, adapter, pipeline or recorded models.")
+    ] = None,
+    only_licence: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only models under this licence, as they state it.")
+    ] = None,
+    min_mb: Annotated[float | None, typer.Option(min=0, help="Only models of at least so many MB.")] = None,
+    max_mb: Annotated[float | None, typer.Option(min=0, help="Only models of at most so many MB.")] = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
 ) -> Outcome:
@@ -59,19 +79,50 @@ def select(
     if base is not None and base_answers is not None:
         raise typer.BadParameter("give --base or --base-answers, not both")
     from xpert.catalog import Catalog
+    from xpert.constraints import Constraints
     from xpert.examples import load_base_answers, load_examples
     from xpert.selection_io import selection_to_json
     from xpert.selector import Selector
 
     examples = load_examples(data)
+    given = Constraints(
+        bases=only_base, kinds=only_kind, licences=only_licence, min_bytes=_bytes(min_mb), max_bytes=_bytes(max_mb)
+    )
     options: dict[str, Any] = {"axes": axes, "device": device, "dtype": dtype}
+    if given != Constraints():
+        options["constraints"] = given
     opened = Catalog.from_pretrained(catalog)
-    selector = Selector(opened, summarizer=summarizer, **options)
+    within = None
+    if memory_budget is not None:
+        within = summarizer_within(
+            opened, summarizer or opened.provenance.summarizer, memory_budget, device=device, dtype=dtype
+        )
+    selector = Selector(opened, summarizer=within or summarizer, **options)
     answers = None if base_answers is None else load_base_answers(base_answers, len(examples))
     if base is not None:
         answers = answers_of_base(opened, base, data, examples, device=device, dtype=dtype)
-    selection = selector.select(examples, answers)
+    try:
+        selection = selector.select(examples, answers)
+    finally:
+        if within is not None:
+            within.close()
     return Outcome(document=selection_to_json(selection), view=lambda: _view(selection, top))
+
+
+def summarizer_within(
+    catalog: Catalog, name: str, memory_budget: str, *, device: str | None, dtype: str | None
+) -> Summarizer:
+    """A streamed summarizer that asks what the catalog's was asked, within a memory budget.
+
+    Raises:
+        xpert.errors.SettingsError: Another kind of summarizer, or a budget that is no size.
+    """
+    from xpert.summarizers import load_summarizer
+
+    if not name.startswith("streamed:"):
+        raise SettingsError(f"memory_budget: expected a summarizer streamed:REF, got {name!r}: leave one of them out")
+    wording = catalog.provenance.wording
+    return load_summarizer(name, device=device, dtype=dtype, instruction=wording, memory_budget=memory_budget)
 
 
 def answers_of_base(
@@ -103,18 +154,53 @@ def _view(selection: Selection, top: int) -> list[RenderableType]:
         (name, f"{distance:.3f}", *(() if shares is None else (percent(shares[i]),)))
         for i, (name, distance) in enumerate(selection.ranking[:top])
     ]
-    distance = selection.ranking[0][1]
-    told = f"distance {distance:.3f}, within the match threshold {selection.threshold:.3f}."
-    if not selection.matched:
-        told = (
-            f"distance {distance:.3f}. It is the nearest of these, but no match (threshold {selection.threshold:.3f}): "
-            "merge several models (xpert merge), or start from the base."
-        )
     return [
-        f"Best: {selection.best}{_sureness(selection)}, {told}",
+        f"Best: {selection.best}{_sureness(selection)}, {_nearness(selection)}",
         f"Your text in words: {top_words(selection.words, 6, selection.stderr)}.",
+        *_why(selection),
         table(["model", "#distance", *sure], rows),
     ]
+
+
+def _nearness(selection: Selection) -> str:
+    """How near the best model is, whether that is a match, and what to do where it is none."""
+    told, limit = f"distance {selection.ranking[0][1]:.3f}", f"match threshold {selection.threshold:.3f}"
+    if selection.likeness is not None and selection.least_likeness is not None:
+        told = f"likeness {selection.likeness:.2f}"
+        limit = f"least for a match: {selection.least_likeness:.2f}"
+    if selection.strength is not None:
+        told += f", your style {selection.strength:.1f} times as strong"
+    if selection.matched:
+        return f"{told}. A match ({limit})."
+    return (
+        f"{told}. It is the nearest of these, but no match ({limit}): "
+        "merge several models (xpert merge), or start from the base."
+    )
+
+
+def _why(selection: Selection) -> list[str]:
+    """Which axes spoke for the choice, why not the next, what no model has, and what was left out; only what is known."""
+    from xpert.summarizers.words import isolated
+
+    def listed(parts: Sequence[tuple[str, float]]) -> str:
+        return ", ".join(isolated(word) for word, _ in parts)
+
+    lines: list[str] = []
+    if selection.reasons:
+        lines.append(f"What speaks for {selection.best}: {listed(selection.reasons)}.")
+    if selection.over_next and len(selection.ranking) > 1:
+        lines.append(f"Nearer than {selection.ranking[1][0]} by: {listed(selection.over_next)}.")
+    if selection.missing:
+        lines.append(f"In your text, but in no sum of these models: {', '.join(map(isolated, selection.missing))}.")
+    if selection.excluded:
+        lines.append(
+            f"Left out by your conditions: {selection.excluded} of {selection.excluded + len(selection.ranking)} models."
+        )
+    return lines
+
+
+def _bytes(megabytes: float | None) -> int | None:
+    return None if megabytes is None else round(megabytes * 1e6)
 
 
 def _sureness(selection: Selection) -> str:
