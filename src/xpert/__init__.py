@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from xpert.summarizers.hf import HFSummarizer
     from xpert.summarizers.image_encoder import ImageEncoderSummarizer
     from xpert.summarizers.instructions import Instruction
+    from xpert.summarizers.streamed import StreamedSummarizer
     from xpert.summarizers.vlm import VLMSummarizer
     from xpert.trainers.diffusion.trainer import DiffusionTrainer
     from xpert.trainers.export.exporter import OnnxExporter
@@ -80,6 +81,7 @@ _HOME = {
     "xpert.summarizers": ["load_summarizer"],
     "xpert.summarizers.encoder": ["EncoderSummarizer"],
     "xpert.summarizers.hf": ["HFSummarizer"],
+    "xpert.summarizers.streamed": ["StreamedSummarizer"],
     "xpert.summarizers.image_encoder": ["ImageEncoderSummarizer"],
     "xpert.summarizers.instructions": ["Instruction"],
     "xpert.summarizers.vlm": ["VLMSummarizer"],
@@ -128,6 +130,7 @@ __all__ = [
     "Selection",
     "SelectionMethod",
     "Selector",
+    "StreamedSummarizer",
     "SubvectorBasis",
     "SubvectorContext",
     "SubvectorSource",

@@ -1,13 +1,14 @@
-"""A key-value cache that is written in place: room for all new tokens is made once, nothing is concatenated."""
+"""Key-value caches: one that is written in place (room for all new tokens is made once), and rows' keys laid side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from transformers.cache_utils import DynamicLayer
 
-__all__ = ["make_room"]
+__all__ = ["left_joined", "make_room"]
 
 
 class _RoomyLayer(DynamicLayer):
@@ -55,6 +56,16 @@ def make_room(cache: Any, n_tokens: int) -> None:
         for place, layer in enumerate(layers):
             if type(layer) is DynamicLayer and layer.get_seq_length() > 0:
                 layers[place] = _RoomyLayer(layer, n_tokens)
+
+
+def left_joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Keys (or values) ``(H, n, D)`` of several rows as one tensor ``(B, H, longest, D)``, zeros on the left."""
+    longest = max(part.shape[1] for part in parts)
+    heads, _, width = parts[0].shape
+    whole = parts[0].new_zeros((len(parts), heads, longest, width))
+    for i, part in enumerate(parts):
+        whole[i, :, longest - part.shape[1] :] = part
+    return whole
 
 
 def _enlarged(part: torch.Tensor, room: int) -> torch.Tensor:

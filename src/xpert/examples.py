@@ -198,7 +198,7 @@ def _parse(line: str, where: str) -> Any:
         return json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(
-            f"{where}: not JSON ({error.msg} at column {error.colno}): expected one JSON value a line"
+            f"{where}: not JSON ({error.msg.removesuffix(' at')} at column {error.colno}): expected one JSON value a line"
         ) from None
     except (ValueError, RecursionError):
         raise DataError(

@@ -10,9 +10,17 @@ import torch
 from safetensors import SafetensorError
 
 from xpert.errors import IncompatibleModelError, SettingsError, WeightsError
-from xpert.weights import check_finite, tensor_shapes, weight_files
+from xpert.weights import INT8, check_finite, tensor_shapes, weight_files
 
-__all__ = ["choose_device", "choose_dtype", "has_tokenizer", "load_model", "load_tokenizer"]
+__all__ = [
+    "choose_device",
+    "choose_dtype",
+    "decoder_of",
+    "has_tokenizer",
+    "load_config",
+    "load_model",
+    "load_tokenizer",
+]
 
 DTYPES: Mapping[str, Any] = {
     "float32": torch.float32,
@@ -51,6 +59,20 @@ def choose_dtype(dtype: str | None, device: torch.device) -> Any:
     return DTYPES[dtype]
 
 
+def load_config(folder: Path) -> Any:
+    """The config of a model that Transformers knows without running its code.
+
+    Raises:
+        xpert.errors.IncompatibleModelError: There is none, or it cannot be used.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise IncompatibleModelError(f"{folder}: its config cannot be used: {_line(error)}") from error
+
+
 def load_model(folder: Path, *, device: torch.device, dtype: Any) -> Any:
     """A causal LM from safetensors, in evaluation mode, every tensor there and finite.
 
@@ -58,13 +80,13 @@ def load_model(folder: Path, *, device: torch.device, dtype: Any) -> Any:
         xpert.errors.IncompatibleModelError: It is no causal LM that Transformers knows without running its code.
         xpert.errors.WeightsError: Tensors are missing, of another shape than its config says, or not finite.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    tensor_shapes(weight_files(folder))
-    try:
-        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise IncompatibleModelError(f"{folder}: its config cannot be used: {_line(error)}") from error
+    if any(name.endswith(INT8) for name in tensor_shapes(weight_files(folder))):
+        raise IncompatibleModelError(
+            f"{folder}: its weights are int8 by xpert quantize, which only streamed:{folder} reads"
+        )
+    load_config(folder)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -83,6 +105,11 @@ def load_model(folder: Path, *, device: torch.device, dtype: Any) -> Any:
         raise WeightsError(f"{folder}: {len(missing)} tensors are missing, first {missing[0]}: download it again")
     check_finite(model.named_parameters(), str(folder))
     return model.requires_grad_(False).eval().to(device)
+
+
+def decoder_of(model: Any) -> Any:
+    """What of a causal LM comes before its output layer; some releases name it otherwise than they keep it (Gemma 3 in 4.57)."""
+    return model.get_decoder() if model.base_model is model else model.base_model
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from xpert.catalog import Catalog
 from xpert.catalog_pairs import PairRows
 from xpert.errors import SettingsError
+from xpert.provenance import Fit
 from xpert.references import describe, portable
 from xpert.types import Array, MergePlan, ModelCard
 
@@ -52,8 +53,11 @@ def with_merged(catalog: Catalog, plan: MergePlan, reference: str | Path, name: 
         sha256=info.sha256,
         candidates=_union([card.candidates for card in cards]),
     )
+    provenance = catalog.provenance
+    fits = {**provenance.fits, name: _fit([provenance.fits[member] for member in plan.weights], weights)}
     return replace(
         catalog,
+        provenance=replace(provenance, fits=fits),
         models=(*catalog.models, card),
         coordinates=np.vstack([catalog.coordinates, _sum(catalog.coordinates[places], weights)]),
         stderr=np.vstack([catalog.stderr, np.sqrt(_sum(catalog.stderr[places] ** 2, weights**2))]),
@@ -62,6 +66,14 @@ def with_merged(catalog: Catalog, plan: MergePlan, reference: str | Path, name: 
         else np.vstack([catalog.embeddings, _sum(catalog.embeddings[places], weights)]),
         pairs=None if catalog.pairs is None else _grown(catalog.pairs, places, weights),
     )
+
+
+def _fit(fits: Sequence[Fit], weights: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Fit:
+    """How well the axes describe the sum: the members' mean by weight, as nothing was measured anew."""
+    share = np.abs(weights) / np.abs(weights).sum() if weights.any() else np.full(len(fits), 1 / len(fits))
+    names = ("residual", "named_share", "measured_share", "unnamed_share")
+    means = {name: float(share @ [getattr(fit, name) for fit in fits]) for name in names}
+    return Fit(**means, converged=all(fit.converged for fit in fits))
 
 
 def _sum(rows: Array, weights: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Array:

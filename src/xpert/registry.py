@@ -72,6 +72,7 @@ SUMMARIZERS = Registry(
     group="xpert.summarizers",
     builtin={
         "hf": "xpert.summarizers.hf:HFSummarizer",
+        "streamed": "xpert.summarizers.streamed:StreamedSummarizer",
         "encoder": "xpert.summarizers.encoders:load_encoder",
         "vlm": "xpert.summarizers.vlm:VLMSummarizer",
         "onnx": "xpert.summarizers.onnx:load_exported",

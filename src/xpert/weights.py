@@ -10,6 +10,7 @@ import json
 import re
 import struct
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,25 @@ from xpert.tensors.files import sha256_file
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LORA_FILE", "check_finite", "digest", "model_digest", "part_files", "tensor_shapes", "weight_files"]
+__all__ = [
+    "INT8",
+    "LORA_FILE",
+    "SCALE",
+    "StoredTensor",
+    "check_finite",
+    "digest",
+    "model_digest",
+    "part_files",
+    "stored_tensors",
+    "tensor_shapes",
+    "weight_files",
+]
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 """The file in which diffusers keeps a LoRA adapter of a pipeline."""
+
+INT8, SCALE = ".xpert_int8", ".xpert_scale"
+"""What the name of a tensor that ``xpert quantize`` stored as int8 ends with, and that of its factors, one a row."""
 
 _LARGEST_HEADER = 100 << 20
 _SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt")
@@ -70,16 +86,44 @@ def part_files(folder: str | Path) -> list[Path]:
     return [file for file in files if not _VARIANT.search(file.name)] or files
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTensor:
+    """Where a tensor lies, as a safetensors header says.
+
+    Attributes:
+        file: The file.
+        dtype: As safetensors names it: ``F32``, ``BF16``, ``I8`` ...
+        shape: Its shape.
+        start: Its first byte, from the beginning of the file.
+        n_bytes: How many there are.
+    """
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    n_bytes: int
+
+
+def stored_tensors(files: Iterable[str | Path]) -> dict[str, StoredTensor]:
+    """Every tensor in safetensors files by name, from their headers.
+
+    Raises:
+        xpert.errors.WeightsError: A file is truncated or no safetensors file.
+    """
+    tensors: dict[str, StoredTensor] = {}
+    for file in files:
+        tensors |= _header(Path(file))
+    return tensors
+
+
 def tensor_shapes(files: Iterable[str | Path]) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor in safetensors files, from their headers.
 
     Raises:
         xpert.errors.WeightsError: A file is truncated or no safetensors file.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in files:
-        shapes |= _shapes(Path(file))
-    return shapes
+    return {name: tensor.shape for name, tensor in stored_tensors(files).items()}
 
 
 def digest(folder: str | Path, files: Iterable[Path]) -> str:
@@ -131,7 +175,7 @@ def _shards(index: Path) -> list[Path]:
     return shards
 
 
-def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+def _header(file: Path) -> dict[str, StoredTensor]:
     """What the header of a safetensors file says, its tensors' extents held against the file's size."""
     size = file.stat().st_size
     with open(file, "rb") as stream:
@@ -142,13 +186,19 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
         header = _json_object(stream.read(length), file)
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     try:
-        expected = 8 + length + max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
-        shapes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in entries.items()}
+        places = {name: _place(file, entry, 8 + length) for name, entry in entries.items()}
     except (KeyError, IndexError, TypeError, ValueError):
         raise WeightsError(f"{file}: its header is not that of a safetensors file: download it again") from None
+    expected = max((place.start + place.n_bytes for place in places.values()), default=8 + length)
     if size != expected:
         raise WeightsError(f"{file}: expected {expected} bytes by its header, it has {size}: download it again")
-    return shapes
+    return places
+
+
+def _place(file: Path, entry: Any, base: int) -> StoredTensor:
+    start, stop = (int(offset) for offset in entry["data_offsets"])
+    shape = tuple(int(side) for side in entry["shape"])
+    return StoredTensor(file=file, dtype=str(entry["dtype"]), shape=shape, start=base + start, n_bytes=stop - start)
 
 
 def _json_object(data: bytes, file: Path) -> dict[str, Any]:

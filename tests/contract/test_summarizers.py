@@ -23,6 +23,13 @@ def test_hf(architecture: Any, tied: bool, tmp_path: Path) -> None:
     check_summarizer(lambda: load_summarizer(f"hf:{folder}"))
 
 
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+@pytest.mark.parametrize("budget", [None, "1GB"])
+def test_streamed(architecture: Any, budget: str | None, tmp_path: Path) -> None:
+    folder = tiny_causal_lm(tmp_path / "lm", architecture=architecture)
+    check_summarizer(lambda: load_summarizer(f"streamed:{folder}", memory_budget=budget))
+
+
 def test_encoder(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers", reason="needs the extra 'encoder'")
     from xpert.testing.tiny_encoder import tiny_encoder

@@ -145,6 +145,13 @@ def test_select_merge_train_go_on_from_each_other(run: Run, live_catalog: Path, 
     assert merged["out"] == str(tmp_path / "start")
     assert set(merged["weights"]) <= {"tutor", "poet", "clerk"}
     assert all(weight >= 0 for weight in merged["weights"].values())
+    own = Path(shutil.copytree(live_catalog, tmp_path / "own"))
+    chosen = ["--catalog", own, "--selection", tmp_path / "selection.json", "--out", tmp_path / "dare"]
+    other = run("merge", *chosen, "--method", "dare", "--density", "0.5", "--enter", "mix")
+    assert (other["method"], other["entered"]) == ("dare", "mix")
+    assert (tmp_path / "dare" / "config.json").is_file()
+    shown = run("show", own, "mix")
+    assert shown["words"]
     trained = run(
         "train", "--start", tmp_path / "start", "--data", me, "--out", tmp_path / "mine", "--max-steps", 2, "--rank", 4
     )

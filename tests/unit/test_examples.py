@@ -80,6 +80,7 @@ GOOD = {"prompt": "p", "response": "r"}
     ("line", "message"),
     [
         ('{"prompt": "p", ', r"line 2: not JSON \(.* at column \d+\): expected one JSON value a line"),
+        ('{"text": "p', r"line 2: not JSON \(Unterminated string starting at column 10\)"),
         ("[1]", "line 2: expected a JSON object, it is a list"),
         ("[" * 100_000, "line 2: not read as JSON"),
         ('{"text": ' + "1" * 5_000 + "}", "line 2: (not read as JSON|expected 'text' to be a text)"),

@@ -13,6 +13,7 @@ from xpert.cli.doctor import doctor
 from xpert.cli.explain import explain
 from xpert.cli.export import export
 from xpert.cli.merge import merge
+from xpert.cli.quantize import quantize
 from xpert.cli.select import select
 from xpert.cli.show import show
 from xpert.cli.train import train
@@ -20,7 +21,7 @@ from xpert.cli.zoo import zoo
 
 __all__ = ["build"]
 
-COMMANDS = (demo, explain, show, select, merge, export, train, zoo, doctor)
+COMMANDS = (demo, explain, show, select, merge, export, train, quantize, zoo, doctor)
 
 
 def build() -> Any:

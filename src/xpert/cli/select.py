@@ -10,13 +10,14 @@ import typer
 
 from xpert.cli.options import CatalogOption, DataOption, DeviceOption, DtypeOption
 from xpert.cli.output import Outcome, table, top_words
-from xpert.errors import DataError
+from xpert.errors import DataError, SettingsError
 from xpert.figures import percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from xpert.catalog import Catalog
+    from xpert.protocols import Summarizer
     from xpert.types import Example, Selection
 
 __all__ = ["select"]
@@ -48,6 +49,14 @@ def select(
     axes: Annotated[
         str, typer.Option(metavar="all|named|named+measured", help="Which axes of the catalog are compared.")
     ] = "all",
+    memory_budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory that a summarizer streamed:REF may use, such as 1.5GB.",
+            show_default="as little as reads each weight once",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many models the table shows; --json has them all.")] = 5,
     only_base: Annotated[
         list[str] | None, typer.Option(metavar="REF", help="Only models of this base; may be given several times.")
@@ -83,12 +92,37 @@ def select(
     if given != Constraints():
         options["constraints"] = given
     opened = Catalog.from_pretrained(catalog)
-    selector = Selector(opened, summarizer=summarizer, **options)
+    within = None
+    if memory_budget is not None:
+        within = summarizer_within(
+            opened, summarizer or opened.provenance.summarizer, memory_budget, device=device, dtype=dtype
+        )
+    selector = Selector(opened, summarizer=within or summarizer, **options)
     answers = None if base_answers is None else load_base_answers(base_answers, len(examples))
     if base is not None:
         answers = answers_of_base(opened, base, data, examples, device=device, dtype=dtype)
-    selection = selector.select(examples, answers)
+    try:
+        selection = selector.select(examples, answers)
+    finally:
+        if within is not None:
+            within.close()
     return Outcome(document=selection_to_json(selection), view=lambda: _view(selection, top))
+
+
+def summarizer_within(
+    catalog: Catalog, name: str, memory_budget: str, *, device: str | None, dtype: str | None
+) -> Summarizer:
+    """A streamed summarizer that asks what the catalog's was asked, within a memory budget.
+
+    Raises:
+        xpert.errors.SettingsError: Another kind of summarizer, or a budget that is no size.
+    """
+    from xpert.summarizers import load_summarizer
+
+    if not name.startswith("streamed:"):
+        raise SettingsError(f"memory_budget: expected a summarizer streamed:REF, got {name!r}: leave one of them out")
+    wording = catalog.provenance.wording
+    return load_summarizer(name, device=device, dtype=dtype, instruction=wording, memory_budget=memory_budget)
 
 
 def answers_of_base(

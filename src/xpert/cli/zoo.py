@@ -10,13 +10,14 @@ __all__ = ["zoo"]
 def zoo() -> Outcome:
     """List the models that come with the package; each is named zoo:NAME wherever a model is asked for."""
     from xpert.references import describe
-    from xpert.zoo import adapter_names, names
+    from xpert.zoo import adapter_names, names, picture_adapter_names
 
-    styles = set(adapter_names())
+    styles = {name: name for name in adapter_names()}
+    styles |= {name: name.removeprefix("pictures-") for name in picture_adapter_names()}
     models = []
     for name in names():
         info = describe(f"zoo:{name}")
-        style = {"style": name} if name in styles else {}
+        style = {"style": styles[name]} if name in styles else {}
         models.append({"name": name, "reference": f"zoo:{name}", "kind": info.kind, "bytes": info.bytes, **style})
     rows = [(model["reference"], model["kind"], f"{model['bytes']:,}", model.get("style", "")) for model in models]
     total = sum(model["bytes"] for model in models)

@@ -104,7 +104,7 @@ def run_merge(
         if summed is not None:
             job.layout.write_adapters(summed, folder, base)
         else:
-            notes += _write_whole(job, folder)
+            notes += _write_whole(job, folder, target)
         write_notes(
             folder,
             method=recipe.title,
@@ -183,8 +183,8 @@ def _bytes_of(adapter: LoraAdapter) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
 
-def _write_whole(job: _Job, folder: Path) -> list[str]:
-    """Write a full model or pipeline; what is to be told of it."""
+def _write_whole(job: _Job, folder: Path, target: Path) -> list[str]:
+    """Write a full model or pipeline into a folder that becomes ``target``; what is to be told of it."""
     changed = [part for name, part in job.parts.items() if _differs(job, part, name)]
     notes: list[str] = []
     with ExitStack() as stack:
@@ -192,7 +192,7 @@ def _write_whole(job: _Job, folder: Path) -> list[str]:
         plans = [plan_part(base, vectors) for _, base, vectors in opened]
         kept = [part for name, part in job.parts.items() if part not in changed]
         size = sum(spec.n_bytes for specs, _ in plans for spec in specs)
-        check_space(folder, _SPARE_BYTES + size + sum(file.stat().st_size for part in kept for file in part.files))
+        check_space(target, _SPARE_BYTES + size + sum(file.stat().st_size for part in kept for file in part.files))
         job.layout.copy_rest(job.base, folder, [part.name for part in changed])
         for (part, base, vectors), (specs, split) in zip(opened, plans, strict=True):
             write_part(

@@ -22,6 +22,7 @@ __all__ = ["BLOCK", "HEAD", "AdapterVector", "BaseTensors", "FullVector", "TaskV
 HEAD = "lm_head.weight"
 BLOCK = 1 << 20
 """Numbers that are worked on at a time: small enough for a processor's cache, large enough for its libraries."""
+_TRANSPOSED = (".c_attn", ".c_proj", ".c_fc", ".q_attn")
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
 
 
@@ -168,6 +169,7 @@ class AdapterVector:
         Raises:
             xpert.errors.IncompatibleModelError: The base has no such module, or of another shape.
         """
+        adapter = replace(adapter, fan_in_fan_out=_is_transposed(adapter, base))
         modules: dict[str, str] = {}
         turned: set[str] = set()
         for module in adapter.modules:
@@ -298,6 +300,16 @@ def _found(base: BaseTensors, tensor: str, module: str, refused: str) -> str:
     if found is None:
         raise IncompatibleModelError(f"{refused}: the base has no module {module}")
     return found
+
+
+def _is_transposed(adapter: LoraAdapter, base: BaseTensors) -> bool:
+    """Whether the base stores its layers ``(in, out)``, as GPT-2: PEFT's config says so, unless its last target was an output layer."""
+    for module, factors in adapter.modules.items():
+        tensor = base.find(f"{module}.weight") if module.endswith(_TRANSPOSED) else None
+        shape = (factors.b.shape[0], factors.a.shape[1])
+        if tensor is not None and base.shape(tensor) == shape[::-1] != shape:
+            return True
+    return adapter.fan_in_fan_out
 
 
 def _is_turned(adapter: LoraAdapter, module: str, wanted: tuple[int, ...], refused: str) -> bool:

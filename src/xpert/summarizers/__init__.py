@@ -1,6 +1,6 @@
 """Who turns pairs of answers into embeddings and candidate words.
 
-``hf`` is an LLM in memory, ``encoder`` a text encoder or an image-text encoder, ``vlm`` a vision-language model; others are plugins.
+``hf`` is an LLM in memory, ``streamed`` one whose layers are read as they are needed, ``encoder`` a text encoder or an image-text encoder, ``vlm`` a vision-language model; others are plugins.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def load_summarizer(
     """A summarizer by name; an object is given back as it is.
 
     Args:
-        summarizer: ``hf:REF``, ``encoder:REF``, ``vlm:REF``, ``zoo:NAME``, a plugin's ``NAME:TARGET``, or an object.
+        summarizer: ``hf:REF``, ``streamed:REF``, ``encoder:REF``, ``vlm:REF``, ``zoo:NAME``, a plugin's ``NAME:TARGET``, or an object.
         device: Where it runs; None: its own choice. An object stays where it is.
         dtype: Of its weights; None: its own choice. An object keeps its own.
         instruction: The aspect: a shipped instruction's name, a JSON file, or an `Instruction`. None: what the summarizer's folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ import torch
 
 from xpert.decoding import left_padded
 from xpert.errors import DataError, IncompatibleModelError, WeightsError
+from xpert.loading import decoder_of
 from xpert.progress import track
 from xpert.summarizers.batching import batches
 from xpert.summarizers.prefixes import Layers, PrefixCache, joined_cache, prefix_states
@@ -30,12 +31,17 @@ __all__ = [
     "Head",
     "Known",
     "Step",
+    "finite",
+    "handful",
     "keep_prefixes",
     "last_hidden",
+    "micro_batches",
     "next_distribution",
     "next_words",
     "output_layer",
+    "rest_inputs",
     "unembedding_rows",
+    "whole_inputs",
     "words_after",
 ]
 
@@ -44,8 +50,9 @@ HANDFUL = 4
 MAX_PIECES = 12
 """Longest completed word, in tokens: four characters of a script whose bytes are tokens of their own."""
 
-Step: TypeAlias = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
-"""Token ids ``(B, 1)``, their positions ``(B, 1)`` and a cache to the last hidden states ``(B, D)``."""
+Step: TypeAlias = Callable[[torch.Tensor, Sequence[torch.Tensor], Sequence[Any]], Iterable[torch.Tensor]]
+"""One token more after several things that were read: ids ``(B, 1)``, and of each thing the positions ``(B, 1)`` and the cache,
+to the last hidden states ``(B, D)`` of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +77,7 @@ def output_layer(model: Any) -> Any:
         xpert.errors.IncompatibleModelError: The model has none, or no decoder before it.
     """
     layer = model.get_output_embeddings()
-    if layer is None or model.base_model is model:
+    if layer is None or decoder_of(model) is model:
         raise IncompatibleModelError(
             f"{type(model).__name__}: expected a causal LM with a decoder and an output layer; choose another summarizer"
         )
@@ -128,16 +135,21 @@ def last_hidden(
     """
     hidden = np.zeros((len(rows), output_layer(model).weight.shape[1]), np.float32)
     known = known or [None] * len(rows)
-    plan: list[list[int]] = []
-    for places in ([i for i, k in enumerate(known) if k is None], [i for i, k in enumerate(known) if k is not None]):
-        lengths = [len(rows[i]) for i in places]
-        plan += [
-            [places[k] for k in batch] for batch in batches(lengths, token_budget=token_budget, batch_size=batch_size)
-        ]
+    lengths, shared = [len(row) for row in rows], [k is not None for k in known]
+    plan = micro_batches(lengths, shared, token_budget=token_budget, batch_size=batch_size)
     with torch.inference_mode():
         for batch in track(plan, what, total=len(plan)):
             states = _states(model, [rows[i] for i in batch], [k for i in batch if (k := known[i]) is not None], pad_id)
             hidden[batch] = states.float().cpu().numpy()
+    return finite(hidden)
+
+
+def finite(hidden: Array) -> Array:
+    """Hidden states as they are.
+
+    Raises:
+        xpert.errors.WeightsError: One is not finite.
+    """
     if not np.isfinite(hidden).all():
         raise WeightsError(
             "the summarizer's hidden states are not finite: its weights hold NaN, or the dtype overflows"
@@ -145,22 +157,44 @@ def last_hidden(
     return hidden
 
 
+def micro_batches(
+    lengths: Sequence[int], shared: Sequence[bool], *, token_budget: int, batch_size: int | None
+) -> list[list[int]]:
+    """Indices of rows in batches (see `batches`): those that are read whole first, apart from those whose first tokens are known."""
+    plan: list[list[int]] = []
+    for kind in (False, True):
+        places = [i for i, s in enumerate(shared) if s is kind]
+        within = [lengths[i] for i in places]
+        plan += [
+            [places[k] for k in batch] for batch in batches(within, token_budget=token_budget, batch_size=batch_size)
+        ]
+    return plan
+
+
+def whole_inputs(rows: Sequence[Sequence[int]], pad_id: int, device: Any) -> dict[str, torch.Tensor]:
+    """What a decoder is given for whole rows, padded on the left."""
+    ids, mask = left_padded(rows, pad_id, device)
+    return {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
+
+
+def rest_inputs(
+    rest: Sequence[Sequence[int]], before: torch.Tensor, pad_id: int, device: Any
+) -> dict[str, torch.Tensor]:
+    """What a decoder is given for what follows the rows' first tokens, whose mask is ``before`` ``(B, n)``."""
+    ids, mask = left_padded(rest, pad_id, device)
+    mask = torch.cat([before, mask], dim=1)
+    positions = (mask.cumsum(1) - 1)[:, before.shape[1] :].clamp(min=0)
+    return {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+
+
 def _states(model: Any, rows: Sequence[Sequence[int]], known: Sequence[Layers], pad_id: int) -> torch.Tensor:
     """Last hidden states ``(B, D)`` of a batch: of whole rows, or of what follows the first tokens where all rows' are known."""
     if not known:
-        ids, mask = left_padded(rows, pad_id, model.device)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        out = model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
-        return out.last_hidden_state[:, -1]
+        return decoder_of(model)(**whole_inputs(rows, pad_id, model.device), use_cache=False).last_hidden_state[:, -1]
     cache, before = joined_cache(known)
     rest = [row[layers[0][0].shape[1] :] for row, layers in zip(rows, known, strict=True)]
-    ids, mask = left_padded(rest, pad_id, model.device)
-    mask = torch.cat([before, mask], dim=1)
-    positions = (mask.cumsum(1) - 1)[:, before.shape[1] :].clamp(min=0)
-    out = model.base_model(
-        input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-    )
-    return out.last_hidden_state[:, -1]
+    inputs = rest_inputs(rest, before, pad_id, model.device)
+    return decoder_of(model)(**inputs, past_key_values=cache, use_cache=True).last_hidden_state[:, -1]
 
 
 def next_distribution(layer: Any, hidden: Array) -> torch.Tensor:
@@ -223,11 +257,12 @@ def next_words(
     """
     layer = output_layer(model)
     with torch.no_grad():
-        heads = [_read(model, row) for row in _handful(rows)]
+        heads = [_read(model, row) for row in handful(rows)]
 
-    def step(ids: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
-        out = model.base_model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True)
-        return out.last_hidden_state[:, -1]
+    def step(ids: torch.Tensor, positions: Sequence[torch.Tensor], caches: Sequence[Any]) -> Iterator[torch.Tensor]:
+        for at, cache in zip(positions, caches, strict=True):
+            out = decoder_of(model)(input_ids=ids, position_ids=at, past_key_values=cache, use_cache=True)
+            yield out.last_hidden_state[:, -1]
 
     return words_after(
         heads, probabilities, n, layer=layer, step=step, tokenizer=tokenizer, token_budget=token_budget, rules=rules
@@ -252,7 +287,7 @@ def words_after(
         probabilities: ``(V,)`` next-token probabilities, averaged over all that is asked about.
         n: Words wanted.
         layer: The output layer.
-        step: One token more: ids ``(B, 1)``, positions ``(B, 1)`` and a cache to last hidden states ``(B, D)``.
+        step: One token more.
         tokenizer: The model's tokenizer.
         token_budget: Tokens held in key-value caches at most (the heads' own always are).
         rules: What counts as a word.
@@ -273,7 +308,7 @@ def words_after(
     return best_candidates(found, n)
 
 
-def _handful(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+def handful(rows: Sequence[Sequence[int]]) -> list[list[int]]:
     """A few different rows, whatever order they come in."""
     different = sorted({tuple(row) for row in rows}, key=lambda row: (len(row), row))
     places = np.unique(np.linspace(0, len(different) - 1, num=min(HANDFUL, len(different))).round().astype(int))
@@ -283,7 +318,7 @@ def _handful(rows: Sequence[Sequence[int]]) -> list[list[int]]:
 def _read(model: Any, row: Sequence[int]) -> Head:
     """A row of token ids, read."""
     ids = torch.tensor([list(row)], device=model.device)
-    cache = model.base_model(input_ids=ids, use_cache=True).past_key_values
+    cache = decoder_of(model)(input_ids=ids, use_cache=True).past_key_values
     return Head(cache=cache, n_tokens=len(row), position=len(row))
 
 
@@ -334,8 +369,8 @@ class _Trial:
         """Feed one token to each; the most likely next token, and its probability, averaged over the rows."""
         ids = torch.tensor([[t] for t in tokens], device=self._layer.weight.device)
         total = torch.zeros((len(tokens), self._layer.weight.shape[0]), dtype=torch.float64)
-        for head, cache in zip(self._heads, caches, strict=True):
-            hidden = self._feed(ids, torch.full_like(ids, head.position + count - 1), cache)
+        positions = [torch.full_like(ids, head.position + count - 1) for head in self._heads]
+        for hidden in self._feed(ids, positions, caches):
             total += torch.softmax(self._layer(hidden).double().cpu(), dim=-1)
         best = (total / len(self._heads)).max(dim=-1)
         return best.values.tolist(), best.indices.tolist()

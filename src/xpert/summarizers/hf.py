@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from xpert.decoding import generate, kv_bytes_per_token, render, row_seed, token_ids
 from xpert.errors import DataError, SettingsError, SummarizerError
 from xpert.loading import choose_device, choose_dtype, load_model, load_tokenizer
@@ -30,7 +32,7 @@ from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction, load_ins
 from xpert.summarizers.prefixes import PrefixCache
 from xpert.summarizers.prompting import CausalPromptSpace
 from xpert.tensors.files import sha256_bytes
-from xpert.types import AnswerPair, Array, Summary
+from xpert.types import AnswerPair, Array, Candidate, Summary
 from xpert.weights import model_digest
 
 __all__ = ["HFSummarizer"]
@@ -98,7 +100,7 @@ class HFSummarizer:
         self._folder, self._dtype = folder, choose_dtype(dtype, where)
         self._prompt_space: CausalPromptSpace | None = None
         self._tokenizer = load_tokenizer(folder)
-        self._model: Any = load_model(folder, device=where, dtype=self._dtype)
+        self._model: Any = self._open(where)
         self._width = int(output_layer(self._model).weight.shape[1])
         self._name = name or f"hf:{reference}"
         self._prefixes = PrefixCache(prefix_bytes)
@@ -147,20 +149,11 @@ class HFSummarizer:
         cut = dict(zip(texts := [t for pair in pairs for t in (pair.base, pair.other)], self._cut(texts), strict=True))
         rows = self._rows([self._question(pair, cut, cut[pair.other]) for pair in pairs])
         heads = [render(self._tokenizer, self._question(pair, cut, _GAP)).partition(_GAP)[0] for pair in pairs]
-        hidden = self._hidden(rows, "summarizing", self._known(rows, heads))
+        hidden = self._paired(rows, heads)
         if n_candidates < 1:
             return Summary(embeddings=hidden)
         probabilities = next_distribution(output_layer(self._model), hidden)
-        words = next_words(
-            self._model,
-            self._tokenizer,
-            rows,
-            probabilities,
-            n_candidates,
-            token_budget=self._word_budget,
-            rules=self._instruction.rules,
-        )
-        return Summary(embeddings=hidden, candidates=words)
+        return Summary(embeddings=hidden, candidates=self._words(rows, probabilities, n_candidates))
 
     def write(self, word: str, prompts: Sequence[str], *, seed: int = 0) -> list[str]:
         """One answer a prompt in the style that ``word`` names, sampled; an answer depends on seed, word and its prompt alone."""
@@ -208,6 +201,10 @@ class HFSummarizer:
         self._model = self._prompt_space = None
         self._prefixes = PrefixCache(0)
 
+    def _open(self, device: torch.device) -> Any:
+        """The model."""
+        return load_model(self._folder, device=device, dtype=self._dtype)
+
     def _loaded(self) -> Any:
         if self._model is None:
             raise SummarizerError(f"summarizer {self._name} is closed: make a new one")
@@ -224,16 +221,35 @@ class HFSummarizer:
             for answer, ids in zip(answers, rows, strict=True)
         ]
 
+    def _paired(self, rows: Sequence[Sequence[int]], heads: Sequence[str]) -> Array:
+        """Last hidden states ``(P, D)`` of the questions, given the texts that they begin with."""
+        return self._hidden(rows, "summarizing", self._known(rows, heads))
+
+    def _words(self, rows: Sequence[Sequence[int]], probabilities: torch.Tensor, n: int) -> tuple[Candidate, ...]:
+        """The words that come next after the rows."""
+        return next_words(
+            self._model,
+            self._tokenizer,
+            rows,
+            probabilities,
+            n,
+            token_budget=self._word_budget,
+            rules=self._instruction.rules,
+        )
+
+    def _prefix_tokens(self, heads: Sequence[str]) -> dict[str, list[int]]:
+        """What questions begin with, text to token ids: its own without the last one, which may be another before other text."""
+        special = not self._tokenizer.chat_template
+        different = list(dict.fromkeys(heads))
+        alone = self._tokenizer(different, add_special_tokens=special, verbose=False)["input_ids"]
+        return {head: list(ids[:-1]) for head, ids in zip(different, alone, strict=True) if len(ids) > 1}
+
     def _known(self, rows: Sequence[Sequence[int]], heads: Sequence[str]) -> Known:
         """Keys and values of the rows' shared prefixes, those of new ones computed; none where they do not all fit.
 
-        A prefix is its text's own tokens without the last one, which may be another before other text; what a row takes of it
-        depends on prefix and row alone.
+        What a row takes of a prefix depends on prefix and row alone.
         """
-        model, special = self._loaded(), not self._tokenizer.chat_template
-        different = list(dict.fromkeys(heads))
-        alone = self._tokenizer(different, add_special_tokens=special, verbose=False)["input_ids"]
-        tokens = {head: list(ids[:-1]) for head, ids in zip(different, alone, strict=True) if len(ids) > 1}
+        model, tokens = self._loaded(), self._prefix_tokens(heads)
         if not self._prefixes.fits(kv_bytes_per_token(model) * sum(map(len, tokens.values()))):
             return [None] * len(rows)
         new = {head: tokens[head] for head in self._prefixes.missing(heads) if head in tokens}

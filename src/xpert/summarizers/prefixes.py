@@ -16,6 +16,8 @@ import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from xpert.decoding import left_padded
+from xpert.decoding_cache import left_joined
+from xpert.loading import decoder_of
 
 __all__ = ["PrefixCache", "joined_cache", "prefix_states", "shared_length"]
 
@@ -98,7 +100,9 @@ def prefix_states(model: Any, rows: Sequence[Sequence[int]], pad_id: int) -> lis
     """Keys and values of rows of token ids; None where the model's cache is of another kind than one plain layer a layer."""
     ids, mask = left_padded(rows, pad_id, model.device)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True).past_key_values
+    cache = decoder_of(model)(
+        input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True
+    ).past_key_values
     layers: Any = getattr(cache, "layers", None)
     if not layers or any(type(layer) is not DynamicLayer for layer in layers):
         return None
@@ -117,12 +121,6 @@ def joined_cache(prefixes: Sequence[Layers]) -> tuple[Any, torch.Tensor]:
     for i, n in enumerate(lengths):
         mask[i, longest - n :] = 1
     for number in range(len(prefixes[0])):
-        parts = []
-        for side in (0, 1):
-            heads, _, width = prefixes[0][number][side].shape
-            whole = first.new_zeros((len(prefixes), heads, longest, width))
-            for i, n in enumerate(lengths):
-                whole[i, :, longest - n :] = prefixes[i][number][side]
-            parts.append(whole)
-        cache.update(parts[0], parts[1], number)
+        keys, values = (left_joined([layers[number][side] for layers in prefixes]) for side in (0, 1))
+        cache.update(keys, values, number)
     return cache, mask

@@ -11,6 +11,7 @@ import torch
 
 from xpert.decoding import render
 from xpert.errors import DataError
+from xpert.loading import decoder_of
 from xpert.summarizers.instructions import Instruction
 from xpert.weights import digest, weight_files
 
@@ -73,7 +74,7 @@ class CausalPromptSpace:
         """
         model = self._model
         dtype, device = model.get_input_embeddings().weight.dtype, model.device
-        head = model.base_model(inputs_embeds=prefix.to(device, dtype)[None], use_cache=True)
+        head = decoder_of(model)(inputs_embeds=prefix.to(device, dtype)[None], use_cache=True)
         cache = head.past_key_values
         cache.batch_repeat_interleave(len(words))
         longest = max(map(len, words))
@@ -82,7 +83,7 @@ class CausalPromptSpace:
         for row, word in zip(mask, words, strict=True):
             row[len(prefix) : len(prefix) + longest - len(word)] = 0
         positions = (mask.cumsum(1) - 1)[:, len(prefix) :]
-        out = model.base_model(
+        out = decoder_of(model)(
             inputs_embeds=rows.to(device, dtype),
             attention_mask=mask,
             position_ids=positions,

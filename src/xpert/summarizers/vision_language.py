@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -78,9 +78,12 @@ class VisionLanguageModel:
         n_tokens = int(inputs["input_ids"].shape[1])
         return Head(cache=cache, n_tokens=n_tokens, position=n_tokens + self._shift())
 
-    def step(self, ids: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
-        """One token more: ids and positions ``(B, 1)`` and a cache to last hidden states ``(B, D)``."""
-        return self._last(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True)[0]
+    def step(
+        self, ids: torch.Tensor, positions: Sequence[torch.Tensor], caches: Sequence[Any]
+    ) -> Iterator[torch.Tensor]:
+        """One token more after each of several turns: ids and positions ``(B, 1)`` and a cache to last hidden states ``(B, D)``."""
+        for at, cache in zip(positions, caches, strict=True):
+            yield self._last(input_ids=ids, position_ids=at, past_key_values=cache, use_cache=True)[0]
 
     def reply(self, inputs: Any, max_new_tokens: int) -> str:
         """The greedy reply to a turn."""

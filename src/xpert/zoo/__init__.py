@@ -58,7 +58,6 @@ def path(name: str) -> Path:
     """
     folder = WEIGHTS / "pictures" / name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else WEIGHTS / name
     if name not in names():
-        raise ReferenceNotFoundError(
-            f"unknown zoo model {name!r}{did_you_mean(name, names())}: expected one of {', '.join(names())} (see `xpert zoo`)"
-        )
+        near = did_you_mean(name, names())
+        raise ReferenceNotFoundError(f"unknown zoo model {name!r}{near}: `xpert zoo` lists all {len(names())}")
     return folder

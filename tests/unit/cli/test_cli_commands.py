@@ -84,6 +84,15 @@ def test_zoo_lists_what_is_there(capsys: Any, monkeypatch: Any, tmp_path: Path, 
     assert f"zoo:{style}" in capsys.readouterr().out
 
 
+def test_zoo_tells_the_style_of_pictures(capsys: Any) -> None:
+    from xpert.zoo import picture_adapter_names
+
+    assert main(["zoo", "--json"]) == 0
+    styles = {model["name"]: model.get("style") for model in json.loads(capsys.readouterr().out)["models"]}
+    for name in picture_adapter_names():
+        assert f"pictures-{styles[name]}" == name
+
+
 def _adapter(base: Path, folder: Path) -> Path:
     from xpert.testing.tiny import tiny_adapter
 

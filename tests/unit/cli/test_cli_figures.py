@@ -162,7 +162,7 @@ def test_did_you_mean_in_zoo_and_registries() -> None:
     with pytest.raises(ReferenceNotFoundError, match="did you mean 'contrastive'"):
         SUBVECTORS.get("contrastiv")
     if "summarizer" in names():
-        with pytest.raises(ReferenceNotFoundError, match="did you mean 'summarizer'"):
+        with pytest.raises(ReferenceNotFoundError, match=r"did you mean 'summarizer'\?\): `xpert zoo` lists all \d+$"):
             path("sumarizer")
 
 

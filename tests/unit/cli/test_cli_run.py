@@ -101,7 +101,8 @@ def test_help_lists_the_commands_in_the_order_of_the_flow(capsys: Any) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     places = [
-        out.index(f"│ {name} ") for name in ("demo", "explain", "show", "select", "merge", "train", "zoo", "doctor")
+        out.index(f"│ {name} ")
+        for name in ("demo", "explain", "show", "select", "merge", "export", "train", "quantize", "zoo", "doctor")
     ]
     assert places == sorted(places)
     assert main([]) == 0

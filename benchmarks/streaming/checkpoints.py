@@ -1,0 +1,94 @@
+"""Writes the benchmark's checkpoints: random bfloat16 weights in the shapes of Llama-3.2-1B (2.5 GB) and Llama-3.1-8B (16 GB), sharded.
+
+Run: ``python benchmarks/streaming/checkpoints.py FOLDER [1b] [8b]``. Tokenizer: the zoo's (fewer tokens than the models have rows).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from xpert.tensors.checkpoint import ShardWriter
+from xpert.tensors.files import atomic_folder
+from xpert.zoo import path as zoo_path
+
+ROPE = {
+    "rope_type": "llama3",
+    "factor": 32.0,
+    "high_freq_factor": 4.0,
+    "low_freq_factor": 1.0,
+    "original_max_position_embeddings": 8192,
+}
+SHAPES: dict[str, dict[str, Any]] = {
+    "1b": {
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 16,
+        "head_dim": 64,
+        "tie_word_embeddings": True,
+    },
+    "8b": {
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "head_dim": 128,
+        "tie_word_embeddings": False,
+    },
+}
+SHARD_BYTES = {"1b": 700_000_000, "8b": 4_000_000_000}
+
+
+def config_of(shape: str) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=128256,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        max_position_embeddings=131072,
+        rms_norm_eps=1e-5,
+        rope_theta=500000.0,
+        rope_scaling=ROPE,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+        dtype="bfloat16",
+        architectures=["LlamaForCausalLM"],
+        **SHAPES[shape],
+    )
+
+
+def write(shape: str, folder: Path) -> None:
+    """Weights of spread 0.02 (norms: 1), one tensor in memory at a time but for a shard's."""
+    config = config_of(shape)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    generator = torch.Generator().manual_seed(0)
+    with atomic_folder(folder) as temporary:
+        with ShardWriter(folder=temporary, max_bytes=SHARD_BYTES[shape]) as writer:
+            for name, parameter in model.named_parameters():
+                if parameter.dim() == 1:
+                    values = torch.ones(parameter.shape, dtype=torch.bfloat16)
+                else:
+                    values = torch.empty(parameter.shape, dtype=torch.bfloat16).normal_(0.0, 0.02, generator=generator)
+                writer.add(name, values)
+        config.save_pretrained(temporary)
+        for file in zoo_path("summarizer").iterdir():
+            if file.name.startswith(("tokenizer", "special_tokens", "chat_template")):
+                shutil.copy2(file, temporary)
+
+
+def main() -> None:
+    root, asked = Path(sys.argv[1]), sys.argv[2:] or list(SHAPES)
+    for shape in asked:
+        if not (root / shape / "config.json").is_file():
+            write(shape, root / shape)
+        print(root / shape)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
