@@ -16,6 +16,9 @@ endif
 comma := ,
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export TOKENIZERS_PARALLELISM := false
+# Tests run on several cores side by side, each on one thread: threads that wait for each other are slower on a busy machine.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
+test test-slow check: export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-slow check fix docs bench bench-real-text clean
 
@@ -36,17 +39,17 @@ demo: $(BIN)/.demo  ## explain the zoo, select for unseen users, personalize one
 	$(BIN)/xpert demo --out out/demo
 
 test: $(BIN)/.dev  ## the tests that need minutes at most
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(BIN)/.dev  ## the slow ones too
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(BIN)/.dev  ## everything that must be green before a change lands
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+	$(PYTEST) -m "not slow" --cov --cov-report=term
 
 fix: $(BIN)/.dev  ## what can be mended by itself
 	$(BIN)/ruff check --fix .

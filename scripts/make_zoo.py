@@ -3,7 +3,7 @@
     python scripts/make_zoo.py tokenizer
     python scripts/make_zoo.py base
     python scripts/make_zoo.py summarizer [--size small|medium|large]
-    python scripts/make_zoo.py pool [--similarity 100] [--per-style 1]
+    python scripts/make_zoo.py pool [--similarity 100] [--per-style 1] [--styles NAME ...]
 
 Without ``--out`` the shipped weights are written (``src/xpert/zoo/weights``); pools at other similarities and with several models
 a style, and summarizers of other sizes, go to ``out/zoo``. Checkpoints lie in ``out/zoo/work``.
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument(
         "--shard", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="train every N-th model from I on"
     )
+    parser.add_argument("--styles", nargs="+", metavar="NAME", help="only the models of these styles")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -64,7 +65,11 @@ def main() -> None:
             else OUT / f"pool-{args.similarity}-{args.per_style}"
         )
         settings = PoolSettings(similarity=args.similarity / 100, per_style=args.per_style)
-        print(json.dumps(make_pool("zoo:base", args.out or shipped, settings, shard=tuple(args.shard))))
+        print(
+            json.dumps(
+                make_pool("zoo:base", args.out or shipped, settings, shard=tuple(args.shard), styles=args.styles)
+            )
+        )
 
 
 if __name__ == "__main__":

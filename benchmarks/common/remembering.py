@@ -72,8 +72,8 @@ class RowStore:
 class RememberingEncoder(EncoderSummarizer):
     """An encoder that encodes each text once; the key is the text's digest."""
 
-    def __init__(self, reference: str, store: Path) -> None:
-        super().__init__(reference)
+    def __init__(self, reference: str, store: Path, *, exemplars: bool = True) -> None:
+        super().__init__(reference, exemplars=exemplars)
         self.store = RowStore(store)
 
     def encode(self, texts: Sequence[str]) -> Array:
@@ -106,15 +106,15 @@ class RememberingLLM(HFSummarizer):
         return Summary(embeddings=self.store.stacked(keys))
 
 
-def remembering(summarizer: str, store: Path) -> RememberingEncoder | RememberingLLM:
-    """``encoder:REF``, ``hf:REF`` or ``zoo:NAME`` with a store.
+def remembering(summarizer: str, store: Path, *, exemplars: bool = True) -> RememberingEncoder | RememberingLLM:
+    """``encoder:REF``, ``hf:REF`` or ``zoo:NAME`` with a store; an encoder with the words that it knows by example, or without.
 
     Raises:
         xpert.errors.SettingsError: Another kind of summarizer.
     """
     scheme, _, target = summarizer.partition(":")
     if scheme == "encoder":
-        return RememberingEncoder(target, store)
+        return RememberingEncoder(target, store, exemplars=exemplars)
     if scheme in ("hf", "zoo"):
         return RememberingLLM(summarizer if scheme == "zoo" else target, store)
     raise SettingsError(f"summarizer: expected encoder:, hf: or zoo:, got {summarizer!r}")

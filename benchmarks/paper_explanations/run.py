@@ -148,7 +148,8 @@ def main() -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     for name in options.summarizers:
         began = time.process_time()
-        summarizer = remembering(name, options.work / f"users-{name.replace(':', '-')}.npz")
+        # the paper's rule for all words: an encoder's are all described, none is known by example
+        summarizer = remembering(name, options.work / f"users-{name.replace(':', '-')}.npz", exemplars=False)
         try:
             found = run(summarizer, options.work, options.seed)
         finally:

@@ -29,7 +29,7 @@ from xpert import Catalog, XpertError, load_examples
 from xpert.errors import DataError
 from xpert.progress import say
 from xpert.tensors.files import write_text
-from xpert.zoo.making.loop import has_fast_bf16
+from xpert.trainers.hardware import has_fast_bf16
 
 HERE = Path(__file__).resolve().parent
 SUMMARIZERS = {"encoder": "encoder:minilm", "zoo": "zoo:summarizer"}

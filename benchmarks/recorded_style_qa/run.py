@@ -39,6 +39,7 @@ AXES = ("all", "named+measured", "named")
 METRICS = ("direction", "embedding", "coordinates")
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
+    "described words": {"subvectors": "described"},
     "eps_orth=0.1": {"eps_orth": 0.1},
     "eps_orth=0.2": {"eps_orth": 0.2},
     "eps_orth=0.3": {"eps_orth": 0.3},

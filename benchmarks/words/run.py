@@ -36,9 +36,10 @@ HERE = Path(__file__).resolve().parent
 ACCEPTED: Mapping[str, Any] = json.loads((HERE / "accepted.json").read_text(encoding="utf-8"))
 TOP = 3
 PARTS = ("real-minilm", "real-zoo", "zoo-zoo")
-MEASURES = ("words", "signed", "all axes", "candidates")
-"""First three: of the word axes with a positive value (the measure of the bar); of the word axes, where a negative value of a
-property's opposite counts too; of all axes (measured and unnamed ones take places); of the summarizer's own candidates."""
+MEASURES = ("words", "word axes", "signed", "candidates")
+"""First three: as an explanation tells them, with a positive value (the measure of the bar); of the word axes alone, so without the
+length that is told by an adjective; of the word axes, where a negative value of a property's opposite counts too; of the
+summarizer's own candidates."""
 
 
 class Remembering(EncoderSummarizer):
@@ -114,9 +115,9 @@ def names(found: str, words: Sequence[str]) -> bool:
 
 def judge(style: str, catalog: Catalog, candidates: Sequence[str]) -> list[Named]:
     """Each property of a style such as ``expert-concise-friendly``, judged by the model's first three words."""
-    kinds = {axis.word: axis.kind for axis in catalog.basis.axes}
+    axes = {axis.word for axis in catalog.basis.axes if axis.kind == "word"}
     ranked = catalog[style].words
-    first = [(word, value) for word, value in ranked if kinds[word] == "word"][:TOP]
+    first = [(word, value) for word, value in ranked if word in axes][:TOP]
     positive = [word for word, value in first if value > 0]
     judged: list[Named] = []
     for found in style.split("-"):
@@ -126,9 +127,9 @@ def judge(style: str, catalog: Catalog, candidates: Sequence[str]) -> list[Named
         )
         negative = [word for word, value in first if value < 0]
         by = {
-            "words": names(found, positive),
+            "words": names(found, [word for word, value in ranked[:TOP] if value > 0]),
+            "word axes": names(found, positive),
             "signed": names(found, positive) or any(names(other, negative) for other in others),
-            "all axes": names(found, [word for word, value in ranked[:TOP] if value > 0]),
             "candidates": names(found, candidates[:TOP]),
         }
         judged.append(Named(dimension=dimension, property=found, by=by))

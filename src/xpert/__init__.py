@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SubvectorSource,
         Summarizer,
         SummarizerDefaults,
+        TrainingCallback,
     )
     from xpert.selector import Selector
     from xpert.summarizers import load_summarizer
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         ModelCard,
         Selection,
         Summary,
+        TrainingEvent,
         TrainingReport,
     )
 
@@ -70,6 +72,7 @@ _HOME = {
         "SubvectorSource",
         "Summarizer",
         "SummarizerDefaults",
+        "TrainingCallback",
     ],
     "xpert.selector": ["Selector"],
     "xpert.summarizers": ["load_summarizer"],
@@ -91,6 +94,7 @@ _HOME = {
         "ModelCard",
         "Selection",
         "Summary",
+        "TrainingEvent",
         "TrainingReport",
     ],
 }
@@ -125,6 +129,8 @@ __all__ = [
     "SummarizerDefaults",
     "Summary",
     "TorchTrainer",
+    "TrainingCallback",
+    "TrainingEvent",
     "TrainingReport",
     "VLMSummarizer",
     "XpertError",

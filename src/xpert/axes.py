@@ -20,6 +20,7 @@ from xpert.types import Array, Axis
 
 __all__ = [
     "Embedded",
+    "anchored",
     "blocks",
     "embedded",
     "fit",
@@ -117,6 +118,19 @@ def word_axes(
 
     chunk = getattr(source, "chunk", CHUNK)
     return basis.extend(hidden, candidates, vectors_of, eps_orth=eps_orth, eps_dec=eps_dec, order=order, chunk=chunk)
+
+
+def anchored(
+    basis: SubvectorBasis, anchors: Sequence[str], source: SubvectorSource, context: SubvectorContext
+) -> SubvectorBasis:
+    """A basis that begins with words whatever the angles between them, as a source with ``anchors`` asks for; others must be near orthogonal."""
+    new = [word for word in anchors if word not in basis.words]
+    if not new:
+        return basis
+    rows = np.asarray(source.vectors(new, context), np.float32)
+    return basis.appended(
+        [Axis(word=word) for word in new], np.pad(rows, ((0, 0), (0, basis.width - len(context.null))))
+    )
 
 
 def with_measured_axes(basis: SubvectorBasis, models: Embedded, names: Sequence[str]) -> SubvectorBasis:

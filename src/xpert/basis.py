@@ -24,7 +24,10 @@ from xpert.decompose import (
 from xpert.errors import SettingsError, WeightsError
 from xpert.types import Array, Axis, AxisKind
 
-__all__ = ["SubvectorBasis"]
+__all__ = ["FIRST", "SubvectorBasis"]
+
+FIRST = 3
+"""Words that stand before all others when the summarizer said them first: as many as one reads at a glance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,18 +118,23 @@ class SubvectorBasis:
         return relative_residual(self.vectors, self._checked(embedding), self.coefficients)
 
     def ranked(self, coordinates: Array, said: Sequence[str] = ()) -> tuple[tuple[str, float], ...]:
-        """``(word, coefficient)`` over all axes for people to read: the words, then the measured, then the unnamed ones.
+        """``(word, coefficient)`` over all axes, in their `order`."""
+        return tuple((self.axes[i].word, float(coordinates[i])) for i in self.order(coordinates, said))
 
-        First come the words that the summarizer said of the embedding and that are there, the largest coefficient first: it knows
-        which words are true, the coefficients how much (``benchmarks/words``). The others follow in the order in which they
-        name the embedding: by the length ``w_i || v_i ||`` that each adds to its nearest
+    def order(self, coordinates: Array, said: Sequence[str] = ()) -> tuple[int, ...]:
+        """The places of all axes in the order in which people read them: the words, then the measured, then the unnamed ones.
+
+        First come the first `FIRST` words that the summarizer said of the embedding and that are there (their coefficient is
+        positive), the largest coefficient first: it knows which words are true, the coefficients how much
+        (``benchmarks/words``). Then the others that it said, in the same way; the rest follows in the order in which it names
+        the embedding: by the length ``w_i || v_i ||`` that each adds to its nearest
         sum ``sum_i w_i v_i`` of words of which none is taken away (``w_i >= 0``); words that are not in that sum follow by
         their cosine with the embedding. Measured and unnamed axes: the largest contribution ``|z_i| || v_i ||`` first.
         Coordinates that are not finite have no sum; their words stand as they come.
 
         Args:
             coordinates: ``(K,)``.
-            said: Words that the summarizer gave for the embedding; none: not known.
+            said: Words that the summarizer gave for the embedding, the surest first; none: not known.
         """
         kinds: tuple[AxisKind, ...] = ("word", "measured", "unnamed")
         lengths, words = np.linalg.norm(self.vectors, axis=1), self.where(["word"])
@@ -135,12 +143,16 @@ class SubvectorBasis:
         if np.isfinite(inner).all():
             size[words] = naming_weights(self.vectors[words], inner[words]) * lengths[words]
         aligned = inner / np.where(lengths > 0, lengths, 1.0)
-        first = {i: float(coordinates[i]) for i in words if self.axes[i].word in set(said) and coordinates[i] > 0}
-        order = sorted(
-            range(len(self.axes)),
-            key=lambda i: (kinds.index(self.axes[i].kind), -first.get(i, 0.0), -float(size[i]), -float(aligned[i]), i),
-        )
-        return tuple((self.axes[i].word, float(coordinates[i])) for i in order)
+        place = {self.axes[i].word: i for i in words if coordinates[i] > 0}
+        there = [place[word] for word in dict.fromkeys(said) if word in place]
+        rank = dict.fromkeys(there, 1) | dict.fromkeys(there[:FIRST], 0)
+        first = {i: float(coordinates[i]) for i in there}
+
+        def key(i: int) -> tuple[float, ...]:
+            place = (kinds.index(self.axes[i].kind), rank.get(i, 2), -first.get(i, 0.0))
+            return (*place, -float(size[i]), -float(aligned[i]), i)
+
+        return tuple(sorted(range(len(self.axes)), key=key))
 
     def where(self, kinds: Sequence[AxisKind]) -> list[int]:
         """Positions of the axes of these kinds."""

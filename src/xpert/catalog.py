@@ -37,6 +37,7 @@ from xpert.catalog_pool import DTYPES, LazyModels, open_pool, pool_files
 from xpert.errors import CatalogCorruptError, CatalogError, ReferenceNotFoundError, SettingsError, did_you_mean
 from xpert.pool import PackedRows
 from xpert.provenance import PLAIN, POOL, Provenance
+from xpert.telling import by_axis, told
 from xpert.types import Array, Example, Explanation, ModelCard
 
 __all__ = ["Catalog"]
@@ -103,13 +104,12 @@ class Catalog:
             xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
         """
         row = self.row(name)
-        fit = self.provenance.fits[name]
-        words = self.basis.ranked(self.coordinates[row], self.models[row].candidates)
-        errors = dict(zip(self.basis.words, self.stderr[row].tolist(), strict=True))
+        fit, errors = self.provenance.fits[name], self.stderr[row]
+        words = told(self.basis, self.coordinates[row], self.models[row].candidates)
         return Explanation(
             name=name,
-            words=words,
-            stderr=tuple(errors[word] for word, _ in words),
+            words=by_axis(words),
+            stderr=tuple(float(errors[i]) for i, _, _ in words),
             residual=fit.residual,
             named_share=fit.named_share,
             measured_share=fit.measured_share,

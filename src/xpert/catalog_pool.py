@@ -177,8 +177,8 @@ class LazyFits(Mapping[str, Fit]):
             raise KeyError(name) from None
         shares = zip(_AXES, self._places["reliability"][row].tolist(), strict=True)
         values = [float("nan")] * len(_FIT) if self._tensors is None else self._tensors["fits"][row].tolist()
-        told = dict(zip(_FIT, values, strict=True))
-        return Fit(**told | {"converged": told["converged"] == 1}, reliability={axes: v for axes, v in shares if v > 0})
+        told = dict(zip(_FIT[:-1], values, strict=False))
+        return Fit(**told, converged=values[-1] == 1, reliability={axes: v for axes, v in shares if v > 0})
 
     def __iter__(self) -> Iterator[str]:
         return (card.name for card in self._models)

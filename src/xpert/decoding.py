@@ -18,6 +18,7 @@ import torch
 from xpert.decoding_cache import make_room
 from xpert.errors import DataError, SettingsError, WeightsError
 from xpert.progress import track
+from xpert.rendering import render, token_ids
 
 __all__ = [
     "fitting_batch",
@@ -40,28 +41,6 @@ FULL_ATTENTION = ("llama", "qwen2", "qwen3")
 """Families in which a token sees all that its row's mask shows, so that the mask of a new token is known without asking."""
 NUCLEUS = 512
 """Most probable tokens in which the nucleus is looked for first."""
-
-
-def render(tokenizer: Any, prompt: str) -> str:
-    """The prompt as the model expects it: in the tokenizer's chat template if it has one, else as it is."""
-    if not tokenizer.chat_template:
-        return prompt
-    messages = [{"role": "user", "content": prompt}]
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-
-
-def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of rendered prompts; a chat template brings its own special tokens, raw text gets the tokenizer's.
-
-    Raises:
-        xpert.errors.DataError: A text gives no token at all.
-    """
-    special = not tokenizer.chat_template
-    rows = tokenizer(list(texts), add_special_tokens=special, verbose=False)["input_ids"] if texts else []
-    for number, row in enumerate(rows, start=1):
-        if not row:
-            raise DataError(f"prompt {number} of {len(rows)}: expected text, got an empty prompt; remove it")
-    return [list(row) for row in rows]
 
 
 def stop_ids_of(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -11,7 +11,8 @@ XpertError
 ├── CatalogError(ValueError)             a catalog that cannot be opened
 │   ├── CatalogVersionError              it was written by a newer xpert
 │   └── CatalogCorruptError              a file is missing, or its size, header or hash is not as recorded
-├── TrainingError(RuntimeError)          training cannot go on (loss not finite, checkpoint of another run)
+├── TrainingError(RuntimeError)          training cannot go on (checkpoint of another run or damaged, disk full)
+│   └── NotFiniteError                   a loss or a gradient is not finite
 └── MissingDependencyError(ImportError)  an extra that is not installed; the message says which
 
 Messages say what was expected, what came, where, and what to do.
@@ -29,6 +30,7 @@ __all__ = [
     "DataError",
     "IncompatibleModelError",
     "MissingDependencyError",
+    "NotFiniteError",
     "RecordedModelError",
     "ReferenceNotFoundError",
     "SettingsError",
@@ -86,6 +88,10 @@ class CatalogCorruptError(CatalogError):
 
 class TrainingError(XpertError, RuntimeError):
     """Training cannot go on."""
+
+
+class NotFiniteError(TrainingError):
+    """A loss or a gradient is not finite."""
 
 
 class MissingDependencyError(XpertError, ImportError):

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xpert.basis import SubvectorBasis
-from xpert.space import restrict
+from xpert.space import kinds_of, restrict
+from xpert.telling import told
 from xpert.types import Coordinates
 
 __all__ = ["distance_parts", "nearer_by", "strongest", "uncovered"]
@@ -107,10 +108,14 @@ def uncovered(
     z = user.values
     left = (z - np.asarray(weights, np.float32) @ np.asarray(models, np.float32)).astype(np.float32)
     compared, rest = restrict(basis, left, axes)
-    error = dict(zip(basis.words, user.stderr.tolist(), strict=True))
-    own = dict(zip(basis.words, z.tolist(), strict=True))
-    named = {axis.word for axis in compared.axes if axis.kind != "unnamed"}
+    kept = basis.where(kinds_of(axes))
     found = [
-        word for word, value in compared.ranked(rest) if word in named and value > 2 * error[word] and own[word] > 0
+        word
+        for i, word, _ in told(compared, rest)
+        if compared.axes[i].kind != "unnamed"
+        and abs(rest[i]) > 2 * user.stderr[kept[i]]
+        and rest[i] * z[kept[i]] > 0
+        and (z[kept[i]] > 0 or word != compared.words[i])
     ]
+    own = set(basis.words)
     return tuple(dict.fromkeys([*found, *(word for word in said if word not in own)]))[:_N_TOLD]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xpert.assembly import assemble
-from xpert.axes import embedded, word_axes
+from xpert.axes import anchored, embedded, word_axes
 from xpert.basis import SubvectorBasis, check_thresholds
 from xpert.cache import Cache, open_cache
 from xpert.catalog import Catalog
@@ -381,11 +381,15 @@ class Explainer:
             null=null,
             seed=self.seed,
         )
+        source = remembered_source(choices.source, choices.summarizer, choices.cache)
+        anchors = getattr(choices.source, "anchors", None)
+        if anchors is not None and not len(start):
+            start = anchored(start, anchors(context), source, context)
         words, found = word_axes(
             embeddings,
             candidates,
             start,
-            remembered_source(choices.source, choices.summarizer, choices.cache),
+            source,
             context,
             eps_orth=choices.eps_orth,
             eps_dec=choices.eps_dec,

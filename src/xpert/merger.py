@@ -17,6 +17,7 @@ from xpert.mergers.weights import PROMISING, promising, sparse_weights
 from xpert.pool import PackedRows, nearest_rows
 from xpert.registry import MERGERS
 from xpert.space import places, restrict
+from xpert.telling import by_axis, told
 from xpert.types import MergePlan, Selection
 
 __all__ = ["Merger"]
@@ -105,7 +106,7 @@ class Merger:
             weights={catalog.models[row].name: float(weights[i]) for i, row in zip(order, members, strict=True)},
             distance_before=float(apart.min()) / length,
             distance_after=float(np.linalg.norm(after - user)) / length,
-            words=basis.ranked(words, [word for row in members for word in catalog.models[row].candidates]),
+            words=by_axis(told(basis, words, [word for row in members for word in catalog.models[row].candidates])),
             stderr_before=_scatter(before - user, noise) / length,
             stderr_after=_scatter(after - user, noise) / length,
             gains=tuple(gain for gain, _ in tried),

@@ -5,13 +5,17 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
+
+from xpert.energy import counters
+from xpert.protocols import EnergyCounter
+from xpert.types import Energy
 
 __all__ = ["Meter"]
 
-_RAPL = Path("/sys/class/powercap")
+_READ_EVERY_S = 10.0  # counters of energy wrap around after minutes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,10 +23,10 @@ class Meter:
     """A context that measures what runs inside it.
 
     Attributes:
+        counters: What counts energy; None: the processors' counters, where they can be read.
         seconds: Wall-clock time inside the context.
         peak_mb: Peak resident memory of the whole process so far, in MB (10**6 bytes): what ran before counts too.
-        energy_j: Energy of the processor packages in joules from their own counters (RAPL); None where they cannot be
-            read. The packages' whole consumption: other programs' share is in it.
+        energy: Each counter's energy inside the context; none where none can be read.
 
     >>> with Meter() as meter:
     ...     total = sum(range(1000))
@@ -30,16 +34,19 @@ class Meter:
     True
     """
 
-    powercap: Path = _RAPL
+    counters: Sequence[EnergyCounter] | None = None
     seconds: float = 0.0
     peak_mb: float = 0.0
-    energy_j: float | None = None
+    energy: tuple[Energy, ...] = ()
     _begun: float = field(default=0.0, repr=False)
-    _energy: dict[Path, int] = field(default_factory=dict, repr=False)
+    _read_at: float = field(default=0.0, repr=False)
+    _first: list[float | None] = field(default_factory=list, repr=False)
 
     def __enter__(self) -> Meter:
-        self._energy = _read_packages(self.powercap)
-        self._begun = time.perf_counter()
+        if self.counters is None:
+            self.counters = counters()
+        self._first = [counter.joules() for counter in self.counters]
+        self._begun = self._read_at = time.perf_counter()
         return self
 
     def __exit__(
@@ -47,37 +54,31 @@ class Meter:
     ) -> None:
         self.seconds = time.perf_counter() - self._begun
         self.peak_mb = _peak_bytes() / 1e6
-        self.energy_j = _joules(self._energy, _read_packages(self.powercap))
+        self.energy = self.energy_so_far()
+
+    @property
+    def energy_j(self) -> float | None:
+        """Joules of all counters together; None where none can be read."""
+        return sum(one.joules for one in self.energy) if self.energy else None
 
     def elapsed(self) -> float:
         """Seconds since the context was entered."""
-        return time.perf_counter() - self._begun
+        now = time.perf_counter()
+        if now - self._read_at > _READ_EVERY_S:
+            self.energy_so_far()
+        return now - self._begun
+
+    def energy_so_far(self) -> tuple[Energy, ...]:
+        """Each counter's energy since the context was entered."""
+        self._read_at = time.perf_counter()
+        found: list[Energy] = []
+        for counter, before in zip(self.counters or (), self._first, strict=True):
+            after = counter.joules()
+            if before is not None and after is not None:
+                found.append(Energy(joules=after - before, kind="measured", source=counter.source))
+        return tuple(found)
 
 
 def _peak_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _read_packages(powercap: Path) -> dict[Path, int]:
-    """Microjoule counters of the processor packages (``intel-rapl:0`` ..., not their parts) that can be read."""
-    counters: dict[Path, int] = {}
-    for zone in sorted(powercap.glob("intel-rapl:*")):
-        if zone.name.count(":") == 1:
-            try:
-                counters[zone] = int((zone / "energy_uj").read_text())
-            except OSError:  # the kernel lets only root read them
-                return {}
-    return counters
-
-
-def _joules(before: dict[Path, int], after: dict[Path, int]) -> float | None:
-    if not before or before.keys() != after.keys():
-        return None
-    total = 0
-    for zone, start in before.items():
-        used = after[zone] - start
-        if used < 0:  # the counter wrapped around
-            used += int((zone / "max_energy_range_uj").read_text())
-        total += used
-    return total / 1e6

@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from xpert.types import AnswerPair, Array, Candidate, Example, Generation, ModelCard, Selection, Summary, TrainingReport
+from xpert.types import (
+    AnswerPair,
+    Array,
+    Candidate,
+    Example,
+    Generation,
+    ModelCard,
+    Selection,
+    Summary,
+    TrainingEvent,
+    TrainingReport,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchWriter",
     "DeviceTrainer",
+    "EnergyCounter",
     "FingerprintedProber",
     "GroupProber",
     "Modality",
@@ -33,6 +45,7 @@ __all__ = [
     "Summarizer",
     "SummarizerDefaults",
     "TextEncoder",
+    "TrainingCallback",
     "Unembedding",
     "WordProposer",
     "Writer",
@@ -301,7 +314,8 @@ class SubvectorSource(Protocol):
     One with an attribute ``fingerprint`` (a str: its settings and whatever it computes with beside the context) has them cached.
 
     A source whose sub-vectors are cheap may have an attribute ``chunk``: how many words it wants to be asked for at once, though
-    not all may be needed. Without it, it is asked for 8.
+    not all may be needed. Without it, it is asked for 8. One may have a method ``anchors(context)``: words that a basis begins with,
+    whatever the angles between them.
     """
 
     name: str
@@ -341,4 +355,29 @@ class DeviceTrainer(Protocol):
             xpert.errors.RecordedModelError: ``start`` has no weights.
             xpert.errors.TrainingError: The loss is not finite, or a checkpoint belongs to another run.
         """
+        ...
+
+
+class TrainingCallback(Protocol):
+    """Told what a training does while it does it; any function of one `xpert.TrainingEvent` is one."""
+
+    def __call__(self, event: TrainingEvent) -> bool | None:
+        """Called in the training's own thread, between its steps, which wait for it.
+
+        Returns:
+            True ends the run after this step as if it were its last: the result is written. Anything else lets it go on.
+        """
+        ...
+
+
+class EnergyCounter(Protocol):
+    """Something that has counted the energy of a part of this machine from some moment on."""
+
+    @property
+    def source(self) -> str:
+        """What it counts, in words: the counter, the part, and what else is in it."""
+        ...
+
+    def joules(self) -> float | None:
+        """Joules since that moment, never fewer than before; None: it cannot be read."""
         ...

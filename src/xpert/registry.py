@@ -14,7 +14,7 @@ from typing import Any
 
 from xpert.errors import ReferenceNotFoundError, SettingsError, did_you_mean
 
-__all__ = ["MERGERS", "MODALITIES", "SUBVECTORS", "SUMMARIZERS", "TRAINERS", "Registry"]
+__all__ = ["BASELINES", "MERGERS", "MODALITIES", "SUBVECTORS", "SUMMARIZERS", "TRAINERS", "Registry"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,7 @@ SUBVECTORS = Registry(
         "captioned": "xpert.subvectors.captioned:CaptionedSubvectors",
         "painted": "xpert.subvectors.painted:PaintedSubvectors",
         "described": "xpert.subvectors.described:DescribedSubvectors",
+        "exemplary": "xpert.subvectors.exemplary:ExemplarySubvectors",
         "unembedded": "xpert.subvectors.unembedded:UnembeddedSubvectors",
         "prompt-tuned": "xpert.subvectors.prompt_tuned:PromptTunedSubvectors",
     },
@@ -105,5 +106,14 @@ TRAINERS = Registry(
     builtin={
         "torch": "xpert.trainers.torch:TorchTrainer",
         "diffusion": "xpert.trainers.diffusion.trainer:DiffusionTrainer",
+    },
+)
+BASELINES = Registry(
+    family="baseline",
+    group="xpert.baselines",
+    builtin={
+        "fid": "xpert.baselines.fid:FIDBaseline",
+        "kid": "xpert.baselines.kid:KIDBaseline",
+        "clip-similarity": "xpert.baselines.clip_similarity:CLIPSimilarityBaseline",
     },
 )

@@ -19,6 +19,7 @@ from xpert.mergers.weights import best_weights
 from xpert.pool import PackedRows, nearest_rows
 from xpert.protocols import Summarizer
 from xpert.space import METRICS, AxesName, Metric, distances, kinds_of, places, restrict
+from xpert.telling import by_axis, told
 from xpert.types import N_SAID, AnswerPair, Array, Coordinates, Example, Selection
 
 __all__ = ["Selector"]
@@ -144,7 +145,7 @@ class Selector:
         ranked, far, excluded = self._nearest(place)
         z, distance = catalog.coordinates[ranked], float(far[0])
         compared, values = restrict(catalog.basis, place.values, self.axes)
-        words, errors = compared.ranked(values, said), self._errors(place, pairs)
+        words, errors = told(compared, values, said), self._errors(place, pairs)
         shares = self._shares(z, pairs)
         verdict = self._verdict(place, pairs, ranked[0], distance, paired=paired)
         matched = distance <= verdict.threshold
@@ -152,12 +153,12 @@ class Selector:
             best=catalog.models[ranked[0]].name,
             matched=matched,
             ranking=tuple((catalog.models[row].name, float(d)) for row, d in zip(ranked, far, strict=True)),
-            words=words,
+            words=by_axis(words),
             coordinates=place,
             threshold=verdict.threshold,
             axes=self.axes,
             paired=paired,
-            stderr=tuple(errors[word] for word, _ in words) if errors else (),
+            stderr=tuple(errors[compared.words[i]] for i, _, _ in words) if errors else (),
             probabilities=None if shares is None else tuple(shares.tolist()),
             strength=verdict.strength,
             likeness=verdict.likeness,
@@ -179,14 +180,14 @@ class Selector:
         models, n = catalog.coordinates, self.top or len(catalog)
         if not isinstance(models, PackedRows):
             far = distances(catalog.basis, models, place.values, metric=self.metric, axes=self.axes)
-            order = np.argsort(far, kind="stable").tolist()
+            order: list[int] = np.argsort(far, kind="stable").tolist()
             allowed = [row for row in order if given is None or given.allow(catalog.models[row])]
             self._check_left(len(allowed))
             return allowed[:n], far[allowed[:n]], len(order) - len(allowed)
         n = asked = min(self.top or _N_POOL, len(catalog))
         while True:
             rows, far = nearest_rows(catalog.basis, models, place.values, asked, metric=self.metric, axes=self.axes)
-            kept = [i for i, row in enumerate(rows) if given is None or given.allow(catalog.models[int(row)])]
+            kept = [i for i, row in enumerate(rows.tolist()) if given is None or given.allow(catalog.models[row])]
             if len(kept) >= n or asked == len(catalog):
                 self._check_left(len(kept))
                 return rows[kept[:n]].tolist(), far[kept[:n]], len(rows) - len(kept)
@@ -210,13 +211,13 @@ class Selector:
             own = reliability(places(catalog.basis, pairs, self.axes))
         if model is None or own is None:
             return _Verdict(threshold=self._threshold(), strength=strength, reliability=own)
-        told = {"strength": None if strength is None else strength * float(np.sqrt(own / model)), "reliability": own}
+        known = {"strength": None if strength is None else strength * float(np.sqrt(own / model)), "reliability": own}
         if self.metric != "direction":
-            return _Verdict(threshold=self._threshold(), **told)
-        told["likeness"] = (1 - distance**2 / 2) / float(np.sqrt(own * model))
+            return _Verdict(threshold=self._threshold(), **known)
+        known["likeness"] = (1 - distance**2 / 2) / float(np.sqrt(own * model))
         if least is None or self.threshold is not None:
-            return _Verdict(threshold=self._threshold(), **told)
-        return _Verdict(threshold=distance_limit(least, own, model), least_likeness=least, **told)
+            return _Verdict(threshold=self._threshold(), **known)
+        return _Verdict(threshold=distance_limit(least, own, model), least_likeness=least, **known)
 
     def _lengths(self, place: Coordinates, row: int) -> Sequence[float]:
         """Lengths of the user's embedding and of a model's, by the compared axes."""

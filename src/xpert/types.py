@@ -22,13 +22,16 @@ __all__ = [
     "AxisKind",
     "Candidate",
     "Coordinates",
+    "Energy",
     "Example",
     "Explanation",
     "Generation",
     "MergePlan",
     "ModelCard",
     "Selection",
+    "StopReason",
     "Summary",
+    "TrainingEvent",
     "TrainingReport",
 ]
 
@@ -281,6 +284,45 @@ class MergePlan:
         return len(self.weights) > 1
 
 
+StopReason: TypeAlias = Literal["max_steps", "target_loss", "no_improvement", "callback"]
+"""Why a training ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """What a piece of work took.
+
+    Attributes:
+        joules: How much.
+        kind: ``measured`` by a counter of the machine, or ``estimated`` from a power profile.
+        source: Which counter or profile, and what is in it.
+    """
+
+    joules: float
+    kind: Literal["measured", "estimated"]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingEvent:
+    """What a training tells its callbacks.
+
+    Attributes:
+        kind: ``begin`` (before the first step, or the first one after resuming), ``step``, ``evaluation``, ``checkpoint`` (it is
+            on the disk) or ``end``.
+        step: Optimizer steps done.
+        max_steps: Optimizer steps at most.
+        seconds: Time spent so far, by a run that was resumed in all its parts.
+        loss: Of the step (training) or of the evaluation (validation); None with the other kinds.
+    """
+
+    kind: Literal["begin", "step", "evaluation", "checkpoint", "end"]
+    step: int
+    max_steps: int
+    seconds: float
+    loss: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingReport:
     """What a training run did.
@@ -293,9 +335,10 @@ class TrainingReport:
         eval_losses: ``(step, validation loss)``; step 0 is before the first step.
         first_loss: First training loss. last_loss: Last training loss.
         trainable_parameters: Number of parameters that were trained.
-        stopped_by: ``max_steps``, ``target_loss`` or ``no_improvement``.
+        stopped_by: ``max_steps``, ``target_loss``, ``no_improvement`` or ``callback``.
         out: Folder of the result.
-        energy_j: Energy in joules if it was measured, else None.
+        energy_j: Energy in joules if it was measured (by all counters together), else None.
+        energy: Each counter's and each estimate's own, told as what it is.
     """
 
     steps: int
@@ -306,7 +349,8 @@ class TrainingReport:
     first_loss: float
     last_loss: float
     trainable_parameters: int
-    stopped_by: Literal["max_steps", "target_loss", "no_improvement"]
+    stopped_by: StopReason
     out: Path
     energy_j: float | None = None
+    energy: tuple[Energy, ...] = ()
     details: Mapping[str, object] = field(default_factory=lambda: {})

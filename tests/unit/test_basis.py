@@ -225,6 +225,7 @@ def test_naming_weights_of_equal_no_and_zero_words() -> None:
 def test_measured_axes_keep_their_sign() -> None:
     basis = basis_of(np.eye(1, 3)).appended([Axis(word="longer", kind="measured")], np.eye(1, 3, k=2))
     assert basis.ranked(np.array([-1.0, -0.5], np.float32)) == (("w0", -1.0), ("longer", -0.5))
+    assert basis.order(np.array([-1.0, -0.5], np.float32)) == (0, 1)
 
 
 def test_subset_append_extend() -> None:
@@ -264,3 +265,10 @@ def test_words_that_the_summarizer_said_come_first_by_coefficient() -> None:
     z = np.array([3.0, 0.5, 1.0, -2.0], np.float32)
     assert [word for word, _ in basis.ranked(z)][:1] == ["w0"]
     assert [word for word, _ in basis.ranked(z, ["w1", "w2", "w3", "unknown"])] == ["w2", "w1", "w0", "w3"]
+
+
+def test_the_surest_three_words_stand_before_stronger_ones_that_were_said_later() -> None:
+    basis = basis_of(np.eye(6))
+    z = np.array([0.1, 0.3, -1.0, 0.2, 2.0, 1.0], np.float32)
+    said = ["unknown", "w0", "w2", "w1", "w3", "w5", "w4"]
+    assert [word for word, _ in basis.ranked(z, said)] == ["w1", "w3", "w0", "w4", "w5", "w2"]

@@ -31,7 +31,7 @@ FILES = [
     "xpert.json",
 ]
 
-SERVER_FILES = ["embeddings.safetensors", "pairs.safetensors"]
+SERVER_FILES = ["embeddings.safetensors", "pairs.safetensors", "reference.safetensors", "fits.safetensors"]
 
 
 def make_catalog(*, names: tuple[str, ...] = ("tutor", "poet"), seed: int = 0) -> Catalog:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from xpert.energy import counters
 from xpert.meters import Meter
 
 
@@ -30,7 +31,7 @@ def test_time_and_memory() -> None:
 def test_energy_is_summed_over_packages_and_their_wraps(tmp_path: Path) -> None:
     first, second = package(tmp_path, "intel-rapl:0", 100), package(tmp_path, "intel-rapl:1", 999_000)
     package(tmp_path, "intel-rapl:0:0", 5)
-    with Meter(powercap=tmp_path) as meter:
+    with Meter(counters=counters(powercap=tmp_path)) as meter:
         (first / "energy_uj").write_text("500100")
         (second / "energy_uj").write_text("1000")
         (tmp_path / "intel-rapl:0:0/energy_uj").write_text("400005")
@@ -38,13 +39,13 @@ def test_energy_is_summed_over_packages_and_their_wraps(tmp_path: Path) -> None:
 
 
 def test_no_counter_no_figure(tmp_path: Path) -> None:
-    with Meter(powercap=tmp_path / "none") as meter:
+    with Meter(counters=counters(powercap=tmp_path / "none")) as meter:
         pass
     assert meter.energy_j is None
 
 
 def test_it_measures_what_fails_as_well(tmp_path: Path) -> None:
-    meter = Meter(powercap=tmp_path)
+    meter = Meter(counters=counters(powercap=tmp_path))
     with pytest.raises(KeyError), meter:
         raise KeyError
     assert meter.seconds > 0

@@ -69,8 +69,11 @@ def _all(catalog: Catalog) -> list[RenderableType]:
 
 
 def _one(catalog: Catalog, name: str, *, every: bool) -> list[RenderableType]:
+    from xpert.telling import POLES
+
     explanation, card = catalog[name], catalog.card(name)
     kinds = {axis.word: axis.kind for axis in catalog.basis.axes}
+    kinds |= {pole: "measured" for word, poles in POLES.items() if word in kinds for pole in poles if pole not in kinds}
     axes = [(word, value, error) for (word, value), error in zip(explanation.words, explanation.stderr, strict=True)]
     listed = [axis for axis in axes if every or kinds[axis[0]] != "unnamed" or told_from_zero(axis[1], axis[2])]
     rows = [(marked(*axis), kinds[axis[0]], figure(axis[1], axis[2])) for axis in listed]

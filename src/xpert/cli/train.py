@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,10 @@ def train(
     batch_size: options.BatchSize = None,
     accumulation: options.Accumulation = None,
     clip: options.Clip = None,
+    gradient_checkpointing: options.GradientCheckpointing = None,
     max_length: options.MaxLength = None,
+    long: options.Long = None,
+    bucketing: options.Bucketing = None,
     rank: options.Rank = None,
     alpha: options.Alpha = None,
     target_modules: options.TargetModules = None,
@@ -48,7 +52,6 @@ def train(
     caption_column: options.CaptionColumn = None,
     caption_template: options.CaptionTemplate = None,
     captioner: options.Captioner = None,
-    gradient_checkpointing: options.GradientCheckpointing = None,
     ema_decay: options.EmaDecay = None,
     snr_gamma: options.SnrGamma = None,
     noise_offset: options.NoiseOffset = None,
@@ -56,6 +59,7 @@ def train(
     eval_every: options.EvalEvery = None,
     checkpoint_every: options.CheckpointEvery = None,
     precision: options.PrecisionName = None,
+    phone: options.Phone = None,
     seed: options.Seed = 0,
     device: DeviceOption = None,
 ) -> Outcome:
@@ -118,6 +122,9 @@ def _outcome(report: TrainingReport) -> Outcome:
         "trainable_parameters": report.trainable_parameters,
         "stopped_by": report.stopped_by,
         "energy_j": report.energy_j,
+        "energy": [asdict(one) for one in report.energy],
+        "cut_examples": report.details.get("cut_examples", 0),
+        "split_examples": report.details.get("split_examples", 0),
         "out": str(report.out),
     }
     if report.eval_losses:
@@ -129,6 +136,7 @@ def _outcome(report: TrainingReport) -> Outcome:
         view=lambda: [
             f"{report.steps} steps in {report.seconds:.1f} s (stopped by {report.stopped_by}): {losses}, "
             f"{report.trainable_parameters:,} parameters trained.",
+            *(f"Energy: {one.joules:.1f} J ({one.kind}; {one.source})." for one in report.energy),
             f"Your model is in {report.out}.",
         ],
     )

@@ -13,6 +13,7 @@ __all__ = [
     "Backend",
     "Base",
     "BatchSize",
+    "Bucketing",
     "CaptionColumn",
     "CaptionTemplate",
     "Captioner",
@@ -24,12 +25,14 @@ __all__ = [
     "EvalEvery",
     "EvalFraction",
     "GradientCheckpointing",
+    "Long",
     "Lr",
     "MaxLength",
     "MaxSteps",
     "MethodName",
     "NoiseOffset",
     "Out",
+    "Phone",
     "PrecisionName",
     "RandomFlip",
     "Rank",
@@ -101,13 +104,24 @@ ScheduleName: TypeAlias = Annotated[
 Warmup: TypeAlias = Annotated[int | None, _option("Steps of linear warm-up.", default="0")]
 WeightDecay: TypeAlias = Annotated[float | None, _option("The weight decay of AdamW.", default="0; images 0.01")]
 BatchSize: TypeAlias = Annotated[int | None, _option("Examples a step.", default="8; images 4")]
-Accumulation: TypeAlias = Annotated[
-    int | None, _option("Batches whose gradients make one step.", default="1", panel=_IMAGES)
-]
+Accumulation: TypeAlias = Annotated[int | None, _option("Batches whose gradients make one step.", default="1")]
 Clip: TypeAlias = Annotated[float | None, _option("The largest norm of the gradient.", default="1.0")]
 MaxLength: TypeAlias = Annotated[
     int | None,
-    _option("The longest example in tokens; what is longer is cut.", default="512", panel=_TEXT),
+    _option("The longest example in tokens; for what is longer see --long.", default="512", panel=_TEXT),
+]
+Long: TypeAlias = Annotated[
+    str | None,
+    _option(
+        "Cut longer examples, or go on in further ones.",
+        metavar="truncate|split",
+        default="truncate",
+        panel=_TEXT,
+    ),
+]
+Bucketing: TypeAlias = Annotated[
+    bool | None,
+    typer.Option("--bucketing", help="Let a step take examples of like length: less padding.", rich_help_panel=_TEXT),
 ]
 Rank: TypeAlias = Annotated[int | None, _option("The rank of a new adapter.", default="16")]
 Alpha: TypeAlias = Annotated[float | None, _option("The scale of a new adapter, lora_alpha.", default="32; images 16")]
@@ -125,10 +139,14 @@ CheckpointEvery: TypeAlias = Annotated[int | None, _option("Steps between checkp
 PrecisionName: TypeAlias = Annotated[
     str | None,
     _option(
-        "bf16: forward passes in bfloat16, weights in float32.",
-        metavar="float32|bf16",
+        "bf16: forward passes in bfloat16, weights in float32; auto (text): where the device has it.",
+        metavar="float32|bf16|auto",
         default="float32",
     ),
+]
+Phone: TypeAlias = Annotated[
+    str | None,
+    _option("Also estimate the energy on this phone.", metavar="oneplus-12r|pixel-9-pro|pixel-7", default="none"),
 ]
 Seed: TypeAlias = Annotated[int, typer.Option(help="The seed of split, order, noise and a new adapter's values.")]
 Resolution: TypeAlias = Annotated[
@@ -154,7 +172,7 @@ Captioner: TypeAlias = Annotated[
 ]
 GradientCheckpointing: TypeAlias = Annotated[
     bool | None,
-    typer.Option("--gradient-checkpointing", help="Less memory, more time.", rich_help_panel=_IMAGES),
+    typer.Option("--gradient-checkpointing", help="Less memory, more time.", rich_help_panel=_ALL),
 ]
 EmaDecay: TypeAlias = Annotated[
     float | None, _option("Keep and write a moving average with this decay.", default="none", panel=_IMAGES)

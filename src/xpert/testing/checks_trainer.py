@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import get_args
 
 from xpert.errors import RecordedModelError
 from xpert.protocols import DeviceTrainer
 from xpert.tensors.files import sha256_file
 from xpert.testing.adapter_kinds import OF_LANGUAGE_MODELS, AdapterKind
-from xpert.types import Example, TrainingReport
+from xpert.types import Example, StopReason, TrainingReport
 
 __all__ = ["check_trainer"]
 
@@ -74,7 +75,7 @@ def _check_learns(trainer: DeviceTrainer, base: Path, one: Example, out: Path) -
     assert report.samples > 0, "no sample was seen"
     assert report.seconds > 0, "the run took no time"
     assert Path(report.out) == out, f"out is {report.out}, expected {out}"
-    assert report.stopped_by in ("max_steps", "target_loss", "no_improvement"), f"stopped_by is {report.stopped_by!r}"
+    assert report.stopped_by in get_args(StopReason), f"stopped_by is {report.stopped_by!r}"
     assert all(a < b for (a, _), (b, _) in zip(report.eval_losses, report.eval_losses[1:], strict=False)), (
         "validation steps do not rise"
     )

@@ -1,30 +1,29 @@
-"""Personal examples as token rows and batches: order, split and padding depend on the seed and the data alone."""
+"""Personal examples as token rows and padded batches. Needs no torch."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+import numpy as np
 
-from xpert.decoding import render, token_ids
-from xpert.errors import DataError, SettingsError
-from xpert.trainers.settings import RunSettings
+from xpert.errors import DataError
+from xpert.progress import say
+from xpert.rendering import render, token_ids
+from xpert.trainers.settings import Long
 from xpert.types import Example
 
 __all__ = [
     "IGNORE",
     "Batch",
+    "Encoded",
     "Row",
     "batch_of",
     "data_digest",
     "encode",
     "eval_batches",
-    "share_out",
-    "split",
-    "training_order",
 ]
 
 IGNORE = -100
@@ -37,13 +36,15 @@ class Row:
 
     Attributes:
         ids: Token ids, prompt first.
-        skip: Leading tokens that carry no loss: the prompt's.
+        skip: Leading tokens that carry no loss: the prompt's, and in a later part of a split example the context's.
         cut: Whether tokens beyond the longest length were cut off.
+        part: Which part of a split example it is; 0 is the first, or all of it.
     """
 
     ids: tuple[int, ...]
     skip: int
     cut: bool = False
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +57,77 @@ class Batch:
         labels: ``(B, T)`` int64, -100 where there is no loss.
     """
 
-    ids: torch.Tensor
-    mask: torch.Tensor | None
-    labels: torch.Tensor
+    ids: np.ndarray
+    mask: np.ndarray | None
+    labels: np.ndarray
 
 
-def encode(tokenizer: Any, examples: Sequence[Example], max_length: int, *, end_id: int | None) -> list[Row]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """A run's data as token rows.
+
+    Attributes:
+        rows: To train on.
+        held: To validate with.
+        examples: How many examples the training rows are of.
+        validation_examples: How many the others are of.
+        longest: Tokens of the longest row that may be.
+        pad_id: Token of the padding.
+    """
+
+    rows: Sequence[Row]
+    held: Sequence[Row]
+    examples: int
+    validation_examples: int
+    longest: int
+    pad_id: int
+
+    def details(self) -> dict[str, int]:
+        """What a report tells of it."""
+        both = [*self.rows, *self.held]
+        return {
+            "examples": self.examples,
+            "validation_examples": self.validation_examples,
+            "rows": len(self.rows),
+            "longest_row": self.longest,
+            "cut_examples": sum(row.cut for row in both),
+            "split_examples": sum(row.part == 1 for row in both),
+        }
+
+    def tell(self, batch_size: int) -> None:
+        """Say what a user may not expect: longer examples than rows may be, fewer examples than a batch holds."""
+        found, all_ = self.details(), self.examples + self.validation_examples
+        if found["cut_examples"]:
+            say(
+                f"{found['cut_examples']} of {all_} examples are longer than {self.longest} tokens and are cut there: raise "
+                "max_length (up to what the model reads), or learn all of them with long='split'"
+            )
+        if found["split_examples"]:
+            n = len(self.rows) + len(self.held)
+            say(
+                f"{found['split_examples']} of {all_} examples are longer than {self.longest} tokens and are split: {n} rows"
+            )
+        if len(self.rows) < batch_size:
+            say(
+                f"{len(self.rows)} examples to train on, fewer than a batch of {batch_size}: each step takes all of them"
+            )
+
+
+def encode(
+    tokenizer: Any, examples: Sequence[Example], max_length: int, *, end_id: int | None, long: Long = "truncate"
+) -> list[Row]:
     """Token rows of examples.
 
-    A prompt is rendered as it is when a model is probed (`xpert.decoding.render`: the chat template, if there is one), and
+    A prompt is rendered as it is when a model is probed (`xpert.rendering.render`: the chat template, if there is one), and
     carries no loss; the response follows with ``end_id``. An example without a prompt is plain text, all of it learnt.
 
     Args:
         tokenizer: The model's.
         examples: What to learn.
-        max_length: Rows are cut after so many tokens.
+        max_length: The longest row in tokens.
         end_id: The token that ends a response; None: none does.
+        long: What happens to an example that is longer: ``truncate`` cuts it there; ``split`` goes on in further rows, each of which
+            begins with the last quarter of the row before as context, so that every token is learnt once.
 
     Raises:
         xpert.errors.DataError: No examples, an example without text, or one whose prompt leaves no room.
@@ -97,83 +153,30 @@ def encode(tokenizer: Any, examples: Sequence[Example], max_length: int, *, end_
             raise DataError(
                 f"example {number} of {len(examples)}: one token of text is not enough to learn from; remove it"
             )
-        rows.append(Row(ids=tuple(ids[:max_length]), skip=len(prompt), cut=len(ids) > max_length))
+        rows += _rows(tuple(ids), len(prompt), max_length, long)
     return rows
 
 
-def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """A seeded share of the examples (at least one) to validate with, and the rest, each in the given order.
-
-    Raises:
-        xpert.errors.DataError: There is only one example to share out.
-    """
-    if fraction == 0:
-        return list(examples), []
-    if len(examples) < 2:
-        raise DataError(
-            f"{len(examples)} example(s) cannot be split in training and validation: give more, or set eval_fraction=0"
-        )
-    n = min(max(1, round(fraction * len(examples))), len(examples) - 1)
-    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed)).tolist()
-    held = set(order[:n])
-    return (
-        [example for i, example in enumerate(examples) if i not in held],
-        [example for i, example in enumerate(examples) if i in held],
-    )
-
-
-def share_out(
-    examples: Sequence[Example], validation: Sequence[Example] | None, settings: RunSettings
-) -> tuple[list[Example], list[Example]]:
-    """What to train and to validate with: what was given, or a seeded share of the examples.
-
-    Raises:
-        xpert.errors.DataError: There is only one example to share out.
-        xpert.errors.SettingsError: A stop rule that needs validation, without any.
-    """
-    if validation is not None:
-        train, held = list(examples), list(validation)
-    else:
-        train, held = split(examples, settings.eval_fraction, settings.seed)
-    if not held and (settings.target_loss is not None or settings.patience is not None):
-        raise SettingsError(
-            "target_loss and patience need validation: give validation examples or eval_fraction above 0"
-        )
-    return train, held
-
-
-def training_order(n: int, batch_size: int, seed: int, *, start: int = 0) -> Iterator[list[int]]:
-    """Positions of the examples of each batch from step ``start`` on, without end.
-
-    Epochs, each in an order of its own, follow one another without a gap, so that every batch has ``batch_size`` examples (or
-    ``n`` if there are fewer).
-
-    >>> order = training_order(3, 2, seed=0)
-    >>> sorted(next(order) + next(order) + next(order)) == [0, 0, 1, 1, 2, 2]
-    True
-    """
-    size = min(batch_size, n)
-    epoch, offset = divmod(start * size, n)
-    left: list[int] = _epoch(n, epoch, seed)[offset:]
-    while True:
-        while len(left) < size:
-            epoch += 1
-            left += _epoch(n, epoch, seed)
-        yield left[:size]
-        left = left[size:]
+def _rows(ids: tuple[int, ...], skip: int, max_length: int, long: Long) -> list[Row]:
+    """One example's row, or its parts."""
+    if long == "truncate" or len(ids) <= max_length:
+        return [Row(ids=ids[:max_length], skip=skip, cut=len(ids) > max_length)]
+    context = max(1, max_length // 4)
+    starts = range(0, len(ids) - context, max_length - context)
+    parts = [ids[start : start + max_length] for start in starts]
+    return [Row(ids=own, skip=context if number else skip, part=number) for number, own in enumerate(parts)]
 
 
 def batch_of(rows: Sequence[Row], pad_id: int) -> Batch:
     """Pad rows on the right to the longest."""
     width = max(len(row.ids) for row in rows)
-    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    mask = torch.zeros((len(rows), width), dtype=torch.long)
-    labels = torch.full((len(rows), width), IGNORE, dtype=torch.long)
+    ids = np.full((len(rows), width), pad_id, np.int64)
+    mask = np.zeros((len(rows), width), np.int64)
+    labels = np.full((len(rows), width), IGNORE, np.int64)
     for i, row in enumerate(rows):
-        tokens = torch.tensor(row.ids, dtype=torch.long)
-        ids[i, : len(tokens)] = tokens
-        mask[i, : len(tokens)] = 1
-        labels[i, row.skip : len(tokens)] = tokens[row.skip :]
+        ids[i, : len(row.ids)] = row.ids
+        mask[i, : len(row.ids)] = 1
+        labels[i, row.skip : len(row.ids)] = row.ids[row.skip :]
     return Batch(ids=ids, mask=None if bool(mask.all()) else mask, labels=labels)
 
 
@@ -189,7 +192,3 @@ def data_digest(*parts: Sequence[Row]) -> str:
     for rows in parts:
         digest.update(repr([(row.ids, row.skip) for row in rows]).encode())
     return digest.hexdigest()
-
-
-def _epoch(n: int, epoch: int, seed: int) -> list[int]:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch)).tolist()

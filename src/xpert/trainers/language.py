@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from xpert.trainers.data import IGNORE, Batch, Row, batch_of
+from xpert.trainers.last_good import LastGood
 from xpert.trainers.optimizer import apply_gradients
 from xpert.trainers.settings import TrainSettings, learning_rate
 
-__all__ = ["LanguageLearner", "token_losses", "validation_loss"]
+__all__ = ["LanguageLearner", "n_labels", "token_losses", "validation_loss"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +22,14 @@ class LanguageLearner:
     """Learns token rows; matches `xpert.trainers.loop.Learner`.
 
     Attributes:
-        model: The model, in evaluation mode.
+        model: The model; dropout is off.
         parameters: Name to parameter that trains.
         optimizer: Over these parameters.
         rows: Training rows.
         validation: Batches of the validation rows; none: no validation.
         pad_id: Token of the padding.
         settings: The run's settings.
+        last_good: Keeps the parameters that gave a finite loss; None: nobody does.
     """
 
     model: Any
@@ -37,24 +39,28 @@ class LanguageLearner:
     validation: Sequence[Batch]
     pad_id: int
     settings: TrainSettings
+    last_good: LastGood | None = None
 
     def learn(self, step: int, chosen: Sequence[int]) -> float:
-        """One optimizer step; the loss before it, in nats a token."""
-        total, n = self._losses(chosen)
-        loss = total / n
-        value = float(loss.detach())
-        if math.isfinite(value):
-            loss.backward()
-            apply_gradients(
-                self.optimizer, self.parameters, rate=learning_rate(step, self.settings), clip=self.settings.clip
-            )
+        """One optimizer step; the loss before it, in nats a token, over all its batches together."""
+        batches = self._batches(chosen)
+        n, value = sum(n_labels(batch) for batch in batches), 0.0
+        for batch in batches:
+            part = token_losses(self.model, batch, self.settings.precision)[0] / n
+            value += float(part.detach())
+            if not math.isfinite(value):
+                self.optimizer.zero_grad(set_to_none=True)
+                return value
+            part.backward()
+        if self.last_good is not None:
+            self.last_good.keep()
+        rate = learning_rate(step, self.settings)
+        apply_gradients(self.optimizer, self.parameters, rate=rate, clip=self.settings.clip)
         return value
 
     def loss(self, chosen: Sequence[int]) -> float:
         """The loss of these rows in nats a token."""
-        with torch.no_grad():
-            total, n = self._losses(chosen)
-        return float(total) / n
+        return validation_loss(self.model, self._batches(chosen), self.settings.precision)
 
     def validate(self) -> float | None:
         """The validation loss in nats a token."""
@@ -62,19 +68,26 @@ class LanguageLearner:
             return None
         return validation_loss(self.model, self.validation, self.settings.precision)
 
-    def _losses(self, chosen: Sequence[int]) -> tuple[torch.Tensor, int]:
-        batch = batch_of([self.rows[i] for i in chosen], self.pad_id)
-        return token_losses(self.model, batch, self.settings.precision)
+    def _batches(self, chosen: Sequence[int]) -> list[Batch]:
+        size = self.settings.batch_size
+        parts = [chosen[i : i + size] for i in range(0, len(chosen), size)]
+        return [batch_of([self.rows[i] for i in part], self.pad_id) for part in parts]
+
+
+def n_labels(batch: Batch) -> int:
+    """Tokens that carry a loss: a row's first one is never predicted."""
+    return int((batch.labels[:, 1:] != IGNORE).sum())
 
 
 def token_losses(model: Any, batch: Batch, precision: str) -> tuple[torch.Tensor, int]:
     """Summed cross entropy of the labelled tokens in nats, and their number."""
     device = next(model.parameters()).device
-    wanted = batch.labels[:, 1:] != IGNORE
-    labels = batch.labels[:, 1:][wanted].to(device)
-    mask = None if batch.mask is None else batch.mask.to(device)
+    next_tokens = torch.from_numpy(batch.labels[:, 1:])
+    wanted = next_tokens != IGNORE
+    labels = next_tokens[wanted].to(device)
+    mask = None if batch.mask is None else torch.from_numpy(batch.mask).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits = model(input_ids=batch.ids.to(device), attention_mask=mask, use_cache=False).logits
+        logits = model(input_ids=torch.from_numpy(batch.ids).to(device), attention_mask=mask, use_cache=False).logits
     chosen = logits[:, :-1][wanted.to(device)].float()
     return torch.nn.functional.cross_entropy(chosen, labels, reduction="sum"), len(labels)
 

@@ -32,7 +32,7 @@ class Loaded:
     """A model that is ready to be trained.
 
     Attributes:
-        model: A PEFT model (LoRA) or a Transformers model, in evaluation mode: dropout is off.
+        model: A PEFT model (LoRA) or a Transformers model; dropout is off.
         tokenizer: Its tokenizer.
         method: ``lora`` or ``full``.
         base: Reference of the base (LoRA) or of the start (full).
@@ -53,7 +53,7 @@ def load_start(start: str | Path, settings: TrainSettings, *, base: str | Path |
 
     Args:
         start: A full model's reference, or an adapter's.
-        settings: Method, rank, target modules and seed of a new adapter.
+        settings: Method, rank, target modules and seed of a new adapter; whether activations are computed again.
         base: Base of a start adapter; None: the one that its ``adapter_config.json`` names.
         device: Where the weights go; None: a CUDA device if there is one, else the CPU.
 
@@ -63,6 +63,13 @@ def load_start(start: str | Path, settings: TrainSettings, *, base: str | Path |
         xpert.errors.WeightsError: Weights are missing, truncated or not finite.
         xpert.errors.SettingsError: Method and start do not go together.
     """
+    loaded = _load(start, settings, base=base, device=device)
+    if settings.gradient_checkpointing:
+        _recompute(loaded.model, start)
+    return loaded
+
+
+def _load(start: str | Path, settings: TrainSettings, *, base: str | Path | None, device: str | None) -> Loaded:
     folder = require_weights(start, "train")
     info = describe(start)
     if info.kind == "recorded":
@@ -145,6 +152,26 @@ def _model(folder: Path, settings: TrainSettings, device: str | None) -> Any:
     if fused and target.type == "cpu" and settings.precision == "bf16" and settings.max_length <= _LONG:
         model.set_attn_implementation("eager")
     return model
+
+
+def _recompute(model: Any, start: str | Path) -> None:
+    """Let the model's layers keep no activations but compute them again.
+
+    Transformers does so for modules in training mode alone, where they would drop out; so these are put there, with their dropout
+    at 0, and nothing else is.
+
+    Raises:
+        xpert.errors.SettingsError: The architecture cannot.
+    """
+    if not model.supports_gradient_checkpointing:
+        raise SettingsError(f"gradient_checkpointing: {start} is of an architecture that cannot: leave it out")
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    for module in model.modules():
+        if getattr(module, "gradient_checkpointing", False):
+            module.training = True
+            for name, value in vars(module).items():
+                if isinstance(value, float) and ("dropout" in name or "layerdrop" in name):
+                    setattr(module, name, 0.0)
 
 
 def _put_in(peft: Any, tensors: dict[str, torch.Tensor], folder: Path, base: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -23,9 +24,16 @@ def make_optimizer(
 def apply_gradients(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch.nn.Parameter], *, rate: float, clip: float
 ) -> None:
-    """Clip the gradients' common norm, step at this learning rate, and drop the gradients."""
+    """Clip the gradients' common norm, step at this learning rate, and drop the gradients.
+
+    Raises:
+        FloatingPointError: A gradient is not finite: no step is done.
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate
-    torch.nn.utils.clip_grad_norm_(list(parameters.values()), clip)
+    norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), clip)
+    if not math.isfinite(float(norm)):
+        optimizer.zero_grad(set_to_none=True)
+        raise FloatingPointError(f"the gradient's norm is {float(norm)}")
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

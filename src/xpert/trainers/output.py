@@ -1,4 +1,4 @@
-"""A run's result on disk: an adapter or a model that PEFT and Transformers load, its tokenizer, a report and a card."""
+"""A run's result on disk: what was trained, a report and a card. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
+from xpert.energy import estimated
 from xpert.errors import SettingsError, TrainingError
 from xpert.tensors.files import atomic_folder
-from xpert.trainers.checkpoint import CHECKPOINT, Progress
-from xpert.trainers.loading import Loaded, adapter_state
 from xpert.trainers.loop import StopReason
-from xpert.types import TrainingReport
+from xpert.trainers.progress import CHECKPOINT, LAST_GOOD, Progress
+from xpert.types import Energy, TrainingReport
 
-__all__ = ["REPORT", "check_target", "finished", "model_card", "report_of", "write_result", "write_start"]
+__all__ = ["REPORT", "check_target", "finished", "model_card", "report_of", "write_result"]
 
 REPORT = "report.json"
-_USUAL = ("base_model_name_or_path", "bias", "fan_in_fan_out", "lora_alpha", "lora_dropout", "r", "target_modules")
 
 
 def check_target(out: str | Path) -> Path:
@@ -32,16 +29,35 @@ def check_target(out: str | Path) -> Path:
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"out: {folder} is a file: give a folder")
-    others = {path.name for path in folder.iterdir()} - {CHECKPOINT} if folder.is_dir() else set()
+    ours = {CHECKPOINT, LAST_GOOD}
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    others = {name for name in names - ours if not _is_leftover(name)}
     if others and REPORT not in others:
         raise SettingsError(f"out: {folder} holds something else ({min(others)}): give a new or empty folder")
     return folder
 
 
+def _is_leftover(name: str) -> bool:
+    """Whether a killed run left a folder of this name while it wrote (see `xpert.tensors.files.atomic_folder`)."""
+    return name.endswith(".tmp") and name.startswith((f".{CHECKPOINT}.", f".{LAST_GOOD}."))
+
+
 def report_of(
-    progress: Progress, stopped: StopReason, trainable: int, out: Path, details: Mapping[str, object]
+    progress: Progress,
+    stopped: StopReason,
+    trainable: int,
+    out: Path,
+    details: Mapping[str, object],
+    *,
+    phone: str | None = None,
 ) -> TrainingReport:
-    """The report of a run that is done."""
+    """The report of a run that is done; ``phone``: for which phone its energy is estimated as well.
+
+    Raises:
+        xpert.errors.SettingsError: There is no such phone.
+    """
+    measured = [Energy(joules=joules, kind="measured", source=source) for source, joules in progress.energy.items()]
+    guessed = [] if phone is None else [estimated(progress.seconds, phone)]
     return TrainingReport(
         steps=progress.step,
         seconds=progress.seconds,
@@ -53,7 +69,8 @@ def report_of(
         trainable_parameters=trainable,
         stopped_by=stopped,
         out=out,
-        energy_j=progress.energy_j,
+        energy_j=sum(one.joules for one in measured) if measured else None,
+        energy=(*measured, *guessed),
         details={**details, "eval_seconds": list(progress.eval_seconds)},
     )
 
@@ -78,15 +95,6 @@ def write_result(
         (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def write_start(loaded: Loaded, folder: Path) -> None:
-    """Write a language model or its adapter, and the tokenizer."""
-    if loaded.method == "lora":
-        _write_adapter(loaded, folder)
-    else:
-        loaded.model.save_pretrained(folder, safe_serialization=True)
-    loaded.tokenizer.save_pretrained(folder)
-
-
 def finished(out: Path, identity: str) -> TrainingReport | None:
     """The report of a run that is done in ``out``, if it is the one with this fingerprint.
 
@@ -102,25 +110,10 @@ def finished(out: Path, identity: str) -> TrainingReport | None:
             return None
         for name in ("losses", "eval_losses"):
             values[name] = tuple((int(step), float(loss)) for step, loss in values[name])
+        values["energy"] = tuple(Energy(**one) for one in values["energy"])
         return TrainingReport(**values, out=out)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{file}: no readable report ({error}): delete it or train without resume") from error
-
-
-def _write_adapter(loaded: Loaded, folder: Path) -> None:
-    tensors = {name: t.detach().cpu().contiguous() for name, t in adapter_state(loaded.model).items()}
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    values = _config_values(loaded.model.peft_config["default"])
-    text = json.dumps(values, indent=2, sort_keys=True, default=str)
-    (folder / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
-
-
-def _config_values(config: Any) -> dict[str, Any]:
-    """What older and newer PEFT both read: the usual keys, and whatever is not PEFT's default."""
-    usual, fixed = type(config)().to_dict(), {"inference_mode": True, "peft_type": "LORA", "task_type": "CAUSAL_LM"}
-    values = {name: sorted(value) if isinstance(value, set) else value for name, value in config.to_dict().items()}
-    chosen = {name: value for name, value in values.items() if name in _USUAL or value != usual.get(name)}
-    return {**chosen, **fixed}
 
 
 def model_card(report: TrainingReport, *, method: str, base: str, library: str, unit: str) -> str:

@@ -12,6 +12,7 @@ from xpert.errors import SettingsError
 __all__ = [
     "DEFAULTS",
     "RECIPES",
+    "Long",
     "Method",
     "Precision",
     "Recipe",
@@ -27,6 +28,7 @@ __all__ = [
 Method: TypeAlias = Literal["lora", "full"]
 Schedule: TypeAlias = Literal["constant", "cosine", "linear"]
 Precision: TypeAlias = Literal["float32", "bf16"]
+Long: TypeAlias = Literal["truncate", "split"]
 Recipe: TypeAlias = Literal["paper-server", "paper-device"]
 
 DEFAULTS: Mapping[str, Any] = {
@@ -106,9 +108,13 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings(RunSettings):
-    """Every choice of a language model's run."""
+    """Every choice of a language model's run. The names are those of `xpert.TorchTrainer`."""
 
     max_length: int
+    accumulation: int = 1
+    gradient_checkpointing: bool = False
+    bucketing: bool = False
+    long: Long = "truncate"
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -118,7 +124,9 @@ class TrainSettings(RunSettings):
         """
         RunSettings.__post_init__(self)
         one_of("schedule", self.schedule, ("constant", "cosine", "linear"))
+        one_of("long", self.long, ("truncate", "split"))
         at_least("max_length", self.max_length, 2)
+        at_least("accumulation", self.accumulation, 1)
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:

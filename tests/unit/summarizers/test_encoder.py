@@ -18,6 +18,7 @@ from xpert.errors import (
     SummarizerError,
 )
 from xpert.summarizers.encoder import EncoderSummarizer, adjectives
+from xpert.summarizers.exemplars import Exemplars
 from xpert.testing.tiny_encoder import tiny_encoder
 from xpert.types import AnswerPair
 
@@ -158,3 +159,48 @@ def test_a_missing_package_says_which_extra(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=r"xpert\[encoder\]"):
         EncoderSummarizer(folder if reference == "folder" else reference)
+
+
+def taught(folder: Path, monkeypatch: pytest.MonkeyPatch, *, encoder: str | None = None) -> EncoderSummarizer:
+    """The tiny encoder, which has learnt that longer texts are "informative" and shorter ones "concise"."""
+    plain = EncoderSummarizer(folder)
+    weights = np.zeros((plain.width + 1, 2), np.float32)
+    weights[-1] = [1.0, -1.0]
+    learnt = Exemplars(
+        words=("informative", "concise"),
+        aspects=("length", "length"),
+        measured=("longer",),
+        weights=weights,
+        vectors=np.eye(2, plain.width, dtype=np.float32),
+        encoder=encoder or plain.weights_digest,
+    )
+    monkeypatch.setattr("xpert.summarizers.encoder.shipped_exemplars", lambda: learnt)
+    return EncoderSummarizer(folder)
+
+
+def test_words_known_by_example_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, encoder = EncoderSummarizer(folder, exemplars=False), taught(folder, monkeypatch)
+    longer = [AnswerPair(prompt="", base="rain", other="the rain falls on the warm sun")]
+    shorter = [AnswerPair(prompt="", base=longer[0].other, other=longer[0].base)]
+    for pairs, word in ((longer, "informative"), (shorter, "concise")):
+        candidates = [c.word for c in encoder.summarize(pairs, n_candidates=6).candidates]
+        others = [c.word for c in plain.summarize(pairs, n_candidates=8).candidates]
+        assert candidates[0] == word
+        assert candidates[1:] == [w for w in others if w not in ("informative", "concise")][:5]
+    assert encoder.summarize(longer).candidates == ()
+    assert [c.word for c in encoder.summarize(longer, n_candidates=1).candidates] == ["informative"]
+    assert encoder.defaults.subvectors == "exemplary"
+    assert set(encoder.exemplars) == {"informative", "concise"}
+    assert encoder.fingerprint != plain.fingerprint
+
+
+def test_examples_hold_for_their_encoder_and_aspect_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taught(folder, monkeypatch)
+    for other in (
+        EncoderSummarizer(folder, exemplars=False),
+        EncoderSummarizer(folder, words=WORDS),
+        EncoderSummarizer(folder, instruction="domain"),
+        taught(folder, monkeypatch, encoder="0" * 64),
+    ):
+        assert other.exemplars == {}
+        assert other.defaults.subvectors == "described"

@@ -153,7 +153,7 @@ def test_by_name_and_its_aspect(folder: Path) -> None:
     assert (encoder.defaults.subvectors, encoder.defaults.centering, encoder.defaults.eps_orth) == (
         "captioned",
         "none",
-        0.7,
+        0.8,
     )
     assert usual_instruction("vlm:anything") == encoder.wording
     assert usual_instruction("encoder:minilm") == usual_instruction("hf:x") == find_instruction("language-style")

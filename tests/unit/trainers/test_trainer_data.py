@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 from xpert.decoding import render
 from xpert.errors import DataError
 from xpert.testing.tiny import tiny_tokenizer
-from xpert.trainers.data import IGNORE, Row, batch_of, encode, eval_batches, split, training_order
+from xpert.trainers.data import IGNORE, Row, batch_of, encode, eval_batches
+from xpert.trainers.order import permutation, split, training_order
 from xpert.types import Example
 
 
@@ -93,7 +94,7 @@ def test_padding_is_masked_and_carries_no_loss() -> None:
     assert batch.ids.tolist() == [[5, 6, 7], [8, 9, 0]]
     assert batch.labels.tolist() == [[IGNORE, 6, 7], [8, 9, IGNORE]]
     assert batch.mask is not None
-    assert torch.equal(batch.mask, torch.tensor([[1, 1, 1], [1, 1, 0]]))
+    assert batch.mask.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch_of([Row(ids=(1, 2), skip=0)], pad_id=0).mask is None
 
 
@@ -102,3 +103,10 @@ def test_evaluation_batches_hold_every_row_once() -> None:
     batches = eval_batches(rows, pad_id=0)
     assert sum(len(batch.ids) for batch in batches) == 70
     assert sum(int((batch.labels != IGNORE).sum()) for batch in batches) == sum(len(row.ids) for row in rows)
+
+
+def test_a_permutation_is_that_of_torch() -> None:
+    for n in (0, 1, 2, 3, 10, 1000):
+        for seed in (0, 1, 3_000_009, 2**40 + 17):
+            expected = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
+            assert permutation(n, seed) == expected

@@ -12,6 +12,7 @@ import pytest
 from xpert.errors import ReferenceNotFoundError
 from xpert.zoo import PICTURES, WEIGHTS, adapter_names, names, path, picture_adapter_names, picture_names
 from xpert.zoo.pictures import STYLES, draw, scenes
+from xpert.zoo.pictures.words import UNNAMED, vocabulary
 
 WHOLE = ["pictures-base", "pictures-painter", "pictures-encoder"]
 
@@ -45,6 +46,15 @@ def test_the_shipped_image_models_stay_small() -> None:
     assert sum(file.stat().st_size for file in files) < 15e6
     assert sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file()) < 40e6
     assert {file.suffix for file in files} <= {".safetensors", ".json", ".txt"}
+
+
+def test_the_encoder_is_asked_for_words_that_it_knows() -> None:
+    from xpert.summarizers.instructions import load_instruction
+
+    wording = load_instruction(path("pictures-encoder"))
+    assert wording is not None
+    assert wording.words == vocabulary()
+    assert not set(UNNAMED) & set(wording.words)
 
 
 def test_adapters_say_what_they_were_trained_on() -> None:

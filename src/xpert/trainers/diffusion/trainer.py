@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
+from xpert.energy import profile
 from xpert.errors import SettingsError
+from xpert.protocols import TrainingCallback
 from xpert.references import kind_of, resolve
 from xpert.tensors.lora_pipeline import is_pipeline_lora
-from xpert.trainers.checkpoint import CHECKPOINT, Progress, fingerprint, load_checkpoint, save_checkpoint
-from xpert.trainers.data import share_out
+from xpert.trainers.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint
 from xpert.trainers.diffusion.captions import captions_of
 from xpert.trainers.diffusion.conditioning import Conditioner
 from xpert.trainers.diffusion.hardware import accelerated
@@ -26,9 +27,12 @@ from xpert.trainers.diffusion.output import write_pipeline
 from xpert.trainers.diffusion.pictures import Picture, pictures_digest, pictures_of
 from xpert.trainers.diffusion.settings import DEFAULTS, RECIPES, DiffusionSettings, learning_rates
 from xpert.trainers.diffusion.sources import load_pictures
+from xpert.trainers.hardware import counters_of
 from xpert.trainers.loop import Run, carry_out
 from xpert.trainers.optimizer import make_optimizer
+from xpert.trainers.order import share_out
 from xpert.trainers.output import check_target, finished, model_card, report_of, write_result
+from xpert.trainers.progress import CHECKPOINT, Progress, fingerprint
 from xpert.trainers.settings import Method, Precision, Recipe
 from xpert.types import Example, TrainingReport
 
@@ -83,6 +87,8 @@ class DiffusionTrainer:
         seed: Of split, order, crops, noise and a new adapter's initial values.
         device: ``cpu``, ``cuda`` ...; None: what accelerate chooses.
         checkpoint_every: Steps between checkpoints (in ``out/.checkpoint``, gone when the run is done).
+        phone: A phone of `xpert.energy.PROFILES`, for which the report estimates the energy as well.
+        callbacks: Who is told what happens (`xpert.TrainingCallback`).
     """
 
     max_steps: int | None = None
@@ -118,6 +124,8 @@ class DiffusionTrainer:
     seed: int = 0
     device: str | None = None
     checkpoint_every: int = 100
+    phone: str | None = None
+    callbacks: Sequence[TrainingCallback] = ()
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -129,6 +137,8 @@ class DiffusionTrainer:
             raise SettingsError(f"recipe: expected one of {', '.join(RECIPES)}, got {self.recipe!r}")
         if self.checkpoint_every < 1:
             raise SettingsError(f"checkpoint_every: expected at least 1, got {self.checkpoint_every!r}")
+        if self.phone is not None:
+            profile(self.phone)
         if self.caption_template is not None and self.captioner is not None:
             raise SettingsError("caption_template and captioner: give one of them")
         if self.settings.method == "full" and (self.rank, self.alpha, self.target_modules) != (None, None, None):
@@ -195,11 +205,13 @@ class DiffusionTrainer:
         with accelerated(self.device, settings.precision) as (accelerator, device):
             learner = self._learner(loaded, pictures, kept, accelerator, device)
             job, identity = self._job(learner, loaded, folder)
+            if accelerator.is_main_process:
+                remove_leftovers(folder / CHECKPOINT)
             if resume and (done := finished(folder, identity)) is not None:
                 return done
             progress, stopped = carry_out(job, resume=resume)
             trainable = sum(parameter.numel() for parameter in loaded.parameters().values())
-            report = report_of(progress, stopped, trainable, folder, self._details(learner))
+            report = report_of(progress, stopped, trainable, folder, self._details(learner), phone=self.phone)
             if accelerator.is_main_process:
                 final = learner.ema or learner.parameters
                 card = model_card(report, method=loaded.method, base=loaded.base, library="diffusers", unit=_UNIT)
@@ -271,6 +283,8 @@ class DiffusionTrainer:
             save=save,
             load=lambda: load_checkpoint(place, identity, state, learner.optimizer),
             checkpoint_every=self.checkpoint_every,
+            callbacks=self.callbacks,
+            counters=counters_of(learner.conditioner.device),
         )
         return job, identity
 

@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from xpert.progress import say
+from xpert.trainers.hardware import has_fast_bf16
 
-__all__ = ["LoopSettings", "TextBatch", "has_fast_bf16", "lm_loss", "pad_right", "run_loop"]
+__all__ = ["LoopSettings", "TextBatch", "lm_loss", "pad_right", "run_loop"]
 
 IGNORE = -100
 WIDTH_STEP = 16
@@ -72,13 +73,6 @@ def lm_loss(model: Any, batch: TextBatch) -> torch.Tensor:
     spare = torch.nonzero(labels == IGNORE).squeeze(1)[: -len(wanted) % HEAD_STEP]
     rows = torch.cat([wanted, spare])
     return torch.nn.functional.cross_entropy(model.lm_head(hidden[rows]).float(), labels[rows], ignore_index=IGNORE)
-
-
-def has_fast_bf16() -> bool:
-    """Whether the processor has instructions for bfloat16 products (Linux tells; elsewhere the answer is no)."""
-    flags = Path("/proc/cpuinfo")
-    known = flags.read_text(encoding="utf-8") if flags.is_file() else ""
-    return any(flag in known for flag in ("amx_bf16", "avx512_bf16"))
 
 
 def _ceil(n: int, step: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from xpert.tensors.files import write_text
 from xpert.zoo.making.loop import LoopSettings, run_loop
 from xpert.zoo.making.pictures_data import Pictures, base_pictures, styled_pictures, to_tensor
 from xpert.zoo.making.pictures_tokenizer import MAX_LENGTH, load_tokenizer
 from xpert.zoo.making.pictures_vae import save_half
-from xpert.zoo.pictures.words import encoder_caption
+from xpert.zoo.pictures.words import encoder_caption, vocabulary
 
-__all__ = ["TEXT_WIDTH", "make_encoder", "text_config"]
+__all__ = ["TEXT_WIDTH", "make_encoder", "text_config", "write_wording"]
 
 TEXT_WIDTH = 96
 BATCH = 64
@@ -48,7 +50,14 @@ def make_encoder(tokenizer_folder: Path, out: Path, work: Path, settings: LoopSe
         size={"shortest_edge": 64}, crop_size=side, image_mean=[0.5] * 3, image_std=[0.5] * 3, do_convert_rgb=True
     )
     CLIPProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(out)
+    write_wording(out)
     return losses
+
+
+def write_wording(out: Path) -> None:
+    """The encoder's own words beside it: it is asked for words that it knows."""
+    wording = {"name": "picture-style", "words": list(vocabulary()), "carriers": ["a {word} picture"]}
+    write_text(out / "xpert_instruction.json", json.dumps(wording, indent=1) + "\n")
 
 
 def text_config(tokenizer: Any) -> dict[str, Any]:

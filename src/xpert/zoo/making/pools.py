@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from xpert.errors import SettingsError
 from xpert.progress import say
 from xpert.trainers.torch import TorchTrainer
 from xpert.zoo.corpus import STYLES, examples
-from xpert.zoo.making.loop import has_fast_bf16
 
 __all__ = ["PoolSettings", "make_pool"]
 
@@ -42,7 +43,14 @@ class PoolSettings:
     seed: int = 0
 
 
-def make_pool(base: str, out: Path, settings: PoolSettings, *, shard: tuple[int, int] = (0, 1)) -> dict[str, float]:
+def make_pool(
+    base: str,
+    out: Path,
+    settings: PoolSettings,
+    *,
+    shard: tuple[int, int] = (0, 1),
+    styles: Collection[str] | None = None,
+) -> dict[str, float]:
     """Train the pool's adapters that are not there yet.
 
     Args:
@@ -50,15 +58,22 @@ def make_pool(base: str, out: Path, settings: PoolSettings, *, shard: tuple[int,
         out: Folder that gets one sub-folder a model, named for its style (``<style>.<k>`` with several a style).
         settings: What they are trained on.
         shard: ``(i, n)``: only every n-th model from the i-th on, so that several processes share the work.
+        styles: Only these, each the same model as in the whole pool; None: all.
 
     Returns:
         The last training loss of each model trained now.
+
+    Raises:
+        xpert.errors.SettingsError: A style that is none.
     """
+    if unknown := sorted(set(styles or ()) - set(STYLES)):
+        raise SettingsError(f"styles: expected names of the corpus, such as {next(iter(STYLES))}, got {unknown[0]!r}")
     jobs = [(style, k) for style in STYLES for k in range(settings.per_style)]
     losses: dict[str, float] = {}
     for number, (style, k) in enumerate(jobs):
         name = style if settings.per_style == 1 else f"{style}.{k}"
-        if number % shard[1] != shard[0] or (out / name / "adapter_config.json").is_file():
+        wanted = number % shard[1] == shard[0] and (styles is None or style in styles)
+        if not wanted or (out / name / "adapter_config.json").is_file():
             continue
         texts = examples(
             STYLES[style],
@@ -78,7 +93,7 @@ def make_pool(base: str, out: Path, settings: PoolSettings, *, shard: tuple[int,
             alpha=2 * settings.rank,
             target_modules="all-linear",
             eval_fraction=0.0,
-            precision="bf16" if has_fast_bf16() else "float32",
+            precision="auto",
             seed=settings.seed,
         )
         work = out / f".{name}.part"

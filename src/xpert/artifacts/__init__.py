@@ -1,0 +1,1 @@
+"""Folders of exported models: what is in them, their tokenizer, and the runtime that runs them. Needs no torch."""

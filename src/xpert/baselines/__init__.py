@@ -1,0 +1,1 @@
+"""The other ways to select, behind `xpert.protocols.SelectionMethod`: what `xpert.Selector` is measured against."""
