@@ -44,7 +44,7 @@ __all__ = ["Catalog"]
 
 MANY = 10_000
 """From so many models on a catalog is written as a pool."""
-MOST_TOLD = 1000
+MOST_TOLD = 200
 """At most so many models stand in the card."""
 EMBEDDINGS = "embeddings.safetensors"
 REFERENCE = "reference.safetensors"
@@ -103,7 +103,10 @@ class Catalog:
         Raises:
             xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
         """
-        row = self.row(name)
+        return self._explanation(self.row(name))
+
+    def _explanation(self, row: int) -> Explanation:
+        name = self.models[row].name
         fit, errors = self.provenance.fits[name], self.stderr[row]
         words = told(self.basis, self.coordinates[row], self.models[row].candidates)
         return Explanation(
@@ -187,7 +190,7 @@ class Catalog:
     def _told(self) -> tuple[list[Explanation], Sequence[ModelCard]]:
         """What the card tells of the first models."""
         cards = self.models[:MOST_TOLD]
-        return [self[card.name] for card in cards], cards
+        return [self._explanation(row) for row in range(len(cards))], cards
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Catalog:

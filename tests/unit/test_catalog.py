@@ -168,7 +168,7 @@ def test_truncated_and_missing_files_are_named(tmp_path: Path, name: str) -> Non
     (folder / name).write_bytes((folder / name).read_bytes()[:-3])
     with pytest.raises(CatalogCorruptError, match=name):
         Catalog.from_pretrained(folder)
-    (folder / name).unlink()
+    (folder / name).unlink(missing_ok=True)
     with pytest.raises((CatalogCorruptError, ReferenceNotFoundError), match=name):
         Catalog.from_pretrained(folder)
 
@@ -176,7 +176,7 @@ def test_truncated_and_missing_files_are_named(tmp_path: Path, name: str) -> Non
 def test_a_device_does_without_the_embeddings(tmp_path: Path) -> None:
     folder = saved(tmp_path)
     for name in SERVER_FILES:
-        (folder / name).unlink()
+        (folder / name).unlink(missing_ok=True)
     opened = Catalog.from_pretrained(folder)
     assert (opened.embeddings, opened.pairs) == (None, None)
     assert Catalog.problems(folder) == []
