@@ -39,7 +39,7 @@ from xpert.prompts import shipped_prompts
 from xpert.summarizers.hf import HFSummarizer
 from xpert.summarizers.instructions import load_instruction
 from xpert.tensors.files import write_text
-from xpert.tensors.lora import read_adapter
+from xpert.tensors.lora_files import read_adapter
 from xpert.types import AnswerPair, Generation
 
 HERE = Path(__file__).resolve().parent

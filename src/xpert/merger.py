@@ -33,7 +33,7 @@ class Merger:
 
     Attributes:
         catalog: The models and the space that they are explained in.
-        method: Name of a merge method (``linear``), or an object that matches `xpert.mergers.base.MergeMethod`.
+        method: Name of a merge method (``linear``, ``ties``, ``dare``), or an object that matches `xpert.mergers.base.MergeMethod`.
         max_models: At most so many models are merged.
         base: Where the base model is; None: where the catalog says.
         penalty: What each further model must lower the squared distance by at least, as a fraction of the squared length of the
@@ -162,7 +162,7 @@ class Merger:
                 raise RecordedModelError(
                     f"cannot merge {name!r} ({card.reference}): a recorded model has answers only, no weights"
                 )
-            members.append(Member(name=name, reference=card.reference, weight=weight))
+            members.append(Member(name=name, reference=card.reference, weight=weight, sha256=card.sha256))
         base = self.base or self.catalog.provenance.base
         return self._method().merge(base, members, out, words=plan.words)
 

@@ -98,7 +98,13 @@ MODALITIES = Registry(
     },
 )
 MERGERS = Registry(
-    family="merge method", group="xpert.mergers", builtin={"linear": "xpert.mergers.linear:LinearMerger"}
+    family="merge method",
+    group="xpert.mergers",
+    builtin={
+        "linear": "xpert.mergers.linear:LinearMerger",
+        "ties": "xpert.mergers.ties:TiesMerger",
+        "dare": "xpert.mergers.dare:DareMerger",
+    },
 )
 TRAINERS = Registry(
     family="trainer",

@@ -9,33 +9,55 @@ import typer
 
 from xpert.cli.options import CatalogOption
 from xpert.cli.output import Outcome, table, top_words, words_json
+from xpert.errors import SettingsError
 
 __all__ = ["merge"]
 
 
 def merge(
+    *,
     catalog: CatalogOption,
     selection: Annotated[Path, typer.Option(metavar="FILE", help="What xpert select --json has printed.")],
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder of the result: new, empty, or an earlier merge's.")
     ],
     max_models: Annotated[int, typer.Option(min=1, help="How many models may be merged at most.")] = 3,
+    method: Annotated[str, typer.Option(metavar="NAME", help="linear (exact), ties or dare.")] = "linear",
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="linear: compress a merged adapter to this rank; the error is told.")
+    ] = None,
+    density: Annotated[
+        float | None, typer.Option(help="ties, dare: share of each change that is kept (0.2, 0.5).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="dare: draws what is dropped (0).")] = None,
+    enter: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Enter the result into the catalog under this name, unprobed.")
+    ] = None,
 ) -> Outcome:
     """Merge the models that come nearest to the user together, each with its weight, into one start model."""
     from xpert.catalog import Catalog
+    from xpert.merged_entry import with_merged
     from xpert.merger import Merger
+    from xpert.mergers.choose import merge_method
     from xpert.selection_io import load_selection
 
     chosen = load_selection(selection)
-    merger = Merger(Catalog.from_pretrained(catalog), max_models=max_models)
+    opened, how = Catalog.from_pretrained(catalog), merge_method(method, rank=rank, density=density, seed=seed)
+    merger = Merger(opened, how, max_models=max_models)
     plan = merger.plan(chosen)
+    if enter is not None and enter in opened:
+        raise SettingsError(f"--enter: the catalog has a model {enter!r} already: give another name")
     folder = merger.merge(plan, out)
+    if enter is not None:
+        with_merged(opened, plan, folder, enter).save_pretrained(catalog)
     document = {
         "weights": dict(plan.weights),
         "distance_before": plan.distance_before,
         "distance_after": plan.distance_after,
         "words": words_json(plan.words),
         "out": str(folder),
+        "method": method,
+        "entered": enter,
     }
     rows = [(name, f"{weight:.3f}") for name, weight in plan.weights.items()]
     return Outcome(
@@ -44,6 +66,6 @@ def merge(
             table(["model", "#weight"], rows),
             f"Distance from your text: {plan.distance_before:.3f} of its length with the best single model, "
             f"{plan.distance_after:.3f} merged. In words: {top_words(plan.words)}.",
-            f"The start model is in {folder}.",
+            f"The start model is in {folder}." + (f" The catalog has it as {enter}." if enter is not None else ""),
         ],
     )

@@ -1,4 +1,4 @@
-"""The demo as a function: explain a pool, select for users whose text no model saw, fine-tune one of them from two starts."""
+"""The demo as a function: explain a pool, select for users whose data no model saw, fine-tune one of them from two starts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from xpert.catalog import Catalog
 from xpert.embedding import open_summarizer
 from xpert.evaluation.demo_users import DemoUser, MixedUser, Trainee
-from xpert.evaluation.starts import StartsReport, compare_starts
+from xpert.evaluation.starts import ComparingTrainer, StartsReport, compare_starts
 from xpert.explainer import Explainer
 from xpert.merger import Merger
 from xpert.meters import Meter
 from xpert.modalities import load_modality
 from xpert.progress import say, track
-from xpert.protocols import Summarizer
+from xpert.protocols import Modality, SubvectorSource, Summarizer
 from xpert.selector import Selector
 from xpert.space import AXES, AxesName
 from xpert.trainers.torch import TorchTrainer
@@ -34,16 +34,22 @@ class DemoSettings:
         seed: Of prompts and answers.
         generation: How base and models answer; None: as `Explainer` has it.
         trainer: Settings of both fine-tunings; step bound and evaluation interval are scratch's.
+        modality: What base and models are, with its options; None: told from the base.
+        subvectors: Where words' sub-vectors come from; None: the summarizer's own way.
+        n_shown: So many answers of base and models to the first prompts are kept in the report.
     """
 
     n_prompts: int = 50
     seed: int = 0
     generation: Generation | None = None
-    trainer: TorchTrainer = field(
+    trainer: ComparingTrainer = field(
         default_factory=lambda: TorchTrainer(
             max_steps=400, eval_every=1, lr=7e-4, batch_size=8, rank=8, alpha=16, target_modules="all-linear"
         )
     )
+    modality: Modality | None = None
+    subvectors: SubvectorSource | None = None
+    n_shown: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +79,7 @@ class DemoReport:
         selection: What was selected for that user.
         mixed: Styles of the user of several styles, and the merge that was planned for that user; None: there was none.
         starts: Fine-tuning from the base and from the selected model.
+        shown: ``base`` and each model to its answers to the first prompts, as many as were asked for.
         seconds: The whole demo. stage_seconds: Its stages.
         peak_mb: Peak memory of the process.
     """
@@ -83,6 +90,7 @@ class DemoReport:
     selection: Selection
     mixed: tuple[tuple[str, ...], MergePlan] | None
     starts: StartsReport
+    shown: Mapping[str, Sequence[str]]
     seconds: float
     stage_seconds: Mapping[str, float]
     peak_mb: float
@@ -151,8 +159,9 @@ def run_demo(
         with Meter() as meter:
             catalog = _explain(base, summarizer, models, settings)
             catalog.save_pretrained(out / "catalog")
+            shown = _shown(catalog, base, models, settings.n_shown)
         stages["explain"] = meter.seconds
-        say(f"Selecting for {len(users)} users whose text no model saw ...")
+        say(f"Selecting for {len(users)} users whose data no model saw ...")
         with Meter() as meter:
             texts = [user.examples for user in (*users, mixed) if user] + [trainee.training]
             answers = base_answers(catalog, base, texts)
@@ -173,6 +182,7 @@ def run_demo(
         selection=selection,
         mixed=planned,
         starts=starts,
+        shown=shown,
         seconds=whole.seconds,
         stage_seconds=stages,
         peak_mb=whole.peak_mb,
@@ -204,8 +214,22 @@ def _explain(base: str, summarizer: str | Summarizer, models: Mapping[str, str],
         n_prompts=settings.n_prompts,
         seed=settings.seed,
         generation=settings.generation,
+        modality=settings.modality,
+        subvectors=settings.subvectors,
     )
     return explainer.explain(models)
+
+
+def _shown(catalog: Catalog, base: str, models: Mapping[str, str], n: int) -> Mapping[str, Sequence[str]]:
+    """Answers of base and models to the first ``n`` probe prompts, for people to look at."""
+    if not n:
+        return {}
+    first = catalog.base_answers[:n]
+    prompts = [example.prompt or "" for example in first]
+    made = catalog.provenance
+    with load_modality(made.modality, made.settings).open(base) as prober:
+        answers = {name: prober.answer(reference, prompts, made.generation) for name, reference in models.items()}
+    return {"base": [example.response for example in first], **answers}
 
 
 def _select(

@@ -11,19 +11,45 @@ scratch reaches; the stop rule and the 1% are this project's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import Field, asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from xpert.errors import DataError
+from xpert.protocols import DeviceTrainer
 from xpert.trainers.torch import TorchTrainer
 from xpert.types import Example, TrainingReport
 
-__all__ = ["LARGEST_INTERVAL", "PATIENCE", "SLACK", "StartsReport", "compare_starts", "first_at_most"]
+__all__ = [
+    "LARGEST_INTERVAL",
+    "PATIENCE",
+    "SLACK",
+    "ComparingTrainer",
+    "StartsReport",
+    "compare_starts",
+    "first_at_most",
+    "reached",
+]
 
 PATIENCE = (5, 0.005)
 SLACK = 1.01
 LARGEST_INTERVAL = 0.02
+
+
+class ComparingTrainer(DeviceTrainer, Protocol):
+    """A trainer that is a frozen dataclass with these fields (and ``patience``, ``target_loss``): of language models or pipelines."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def max_steps(self) -> int | None:
+        """Steps at most; None: 1000."""
+        ...
+
+    @property
+    def eval_every(self) -> int | None:
+        """Steps between evaluations; None: 2% of ``max_steps``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +62,7 @@ class StartsReport:
             did not within ``max_steps``.
         seconds_base: Time of scratch up to there, evaluations included, loading not.
         seconds_selected: The same for the selected start (where it never met the target: of its whole run).
-        target_loss: Best validation loss of scratch x 1.01, in nats a token.
+        target_loss: Best validation loss of scratch x 1.01, in the trainer's unit.
         met_at_start: Whether the selected start met the target before its first step.
         eval_every: Steps between evaluations.
         interval_share: ``eval_every / steps_base``; the protocol wants at most 0.02.
@@ -83,7 +109,9 @@ def compare_starts(
     validation: Sequence[Example],
     *,
     out: str | Path,
-    trainer: TorchTrainer | None = None,
+    trainer: ComparingTrainer | None = None,
+    resume: bool = False,
+    name: str = "selected",
 ) -> StartsReport:
     """Train from the base and from the selected model, and count both up to the same validation loss.
 
@@ -93,27 +121,30 @@ def compare_starts(
         examples: The user's training data.
         validation: The user's validation data, which no model involved has seen.
         out: Folder that gets the results, ``scratch`` and ``selected``.
+        resume: Go on with what an earlier call left in ``out``; what is done there is not repeated.
+        name: Another name for ``selected``, so that several starts are compared with one training from scratch.
         trainer: Settings of both runs. ``max_steps`` bounds scratch; ``eval_every`` should be at most 2% of the steps that
             scratch needs (None: 2% of ``max_steps``); patience and target are the protocol's. Default: `TorchTrainer` with
             1000 steps.
 
     Raises:
         xpert.errors.DataError: No validation examples.
-        xpert.errors.XpertError: Whatever `TorchTrainer.fit` raises.
+        xpert.errors.XpertError: Whatever the trainer raises.
     """
     if not validation:
         raise DataError("no validation examples: expected at least one that no model involved has seen")
     trainer = trainer or TorchTrainer(max_steps=1000)
-    every = trainer.eval_every or max(1, int(trainer.max_steps * LARGEST_INTERVAL))
-    common = replace(trainer, eval_every=every)
+    most = trainer.max_steps or 1000
+    every = trainer.eval_every or max(1, int(most * LARGEST_INTERVAL))
+    common = replace(trainer, max_steps=most, eval_every=every)
     out = Path(out)
 
     scratch = replace(common, patience=PATIENCE, target_loss=None).fit(
-        base, examples, validation=validation, out=out / "scratch"
+        base, examples, validation=validation, out=out / "scratch", resume=resume
     )
     target = min(loss for _, loss in scratch.eval_losses) * SLACK
     chosen = replace(common, patience=None, target_loss=target).fit(
-        selected, examples, validation=validation, out=out / "selected"
+        selected, examples, validation=validation, out=out / name, resume=resume
     )
     return _report(scratch, chosen, target, every)
 
@@ -128,9 +159,9 @@ def first_at_most(curve: Sequence[tuple[int, float]], target: float) -> int | No
 
 
 def _report(scratch: TrainingReport, chosen: TrainingReport, target: float, every: int) -> StartsReport:
-    steps_base, seconds_base = _reached(scratch, target, every)
+    steps_base, seconds_base = reached(scratch, target, every)
     assert steps_base is not None  # its own best is below the target
-    steps_selected, seconds_selected = _reached(chosen, target, every)
+    steps_selected, seconds_selected = reached(chosen, target, every)
     return StartsReport(
         steps_base=steps_base,
         steps_selected=steps_selected,
@@ -149,8 +180,8 @@ def _report(scratch: TrainingReport, chosen: TrainingReport, target: float, ever
     )
 
 
-def _reached(report: TrainingReport, target: float, every: int) -> tuple[int | None, float]:
-    """Steps (at least one interval) and seconds up to the target."""
+def reached(report: TrainingReport, target: float, every: int) -> tuple[int | None, float]:
+    """Steps (at least one interval) and seconds of a run up to the target; no steps if it never got there."""
     position = first_at_most(report.eval_losses, target)
     if position is None:
         return None, report.seconds

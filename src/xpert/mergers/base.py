@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from xpert.errors import SettingsError
-from xpert.references import describe, portable, require_weights
+from xpert.references import kind_of, portable, require_weights
 from xpert.tensors.files import write_text
+from xpert.weights import digest, weight_files
 
 __all__ = [
     "RECORD",
@@ -48,18 +49,23 @@ class Member:
         name: Its name, for messages and the card.
         reference: Where it is.
         weight: What its task vector is multiplied by.
+        sha256: Digest over its weight files, where it is known, for the record.
     """
 
     name: str
     reference: str
     weight: float
+    sha256: str | None = None
 
 
 @runtime_checkable
 class MergeMethod(Protocol):
     """How task vectors are summed; `xpert.Merger` takes one by name or as an object."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As the command line and cards call it."""
+        ...
 
     def merge(
         self, base: str | Path, members: Sequence[Member], out: str | Path, *, words: Sequence[tuple[str, float]] = ()
@@ -88,13 +94,13 @@ class Source:
         member: What was asked for.
         folder: Where it lies.
         kind: ``full``, ``pipeline`` or ``adapter``.
-        sha256: Digest over its weight files.
+        sha256: Digest over its weight files; None for a large model whose digest nobody has told.
     """
 
     member: Member
     folder: Path
     kind: str
-    sha256: str
+    sha256: str | None
 
 
 def open_sources(members: Sequence[Member]) -> list[Source]:
@@ -114,8 +120,9 @@ def open_sources(members: Sequence[Member]) -> list[Source]:
         if not math.isfinite(member.weight):
             raise SettingsError(f"weight of {member.name!r}: expected a finite number, got {member.weight!r}")
         folder = require_weights(member.reference, "merge")
-        info = describe(member.reference)
-        sources.append(Source(member=member, folder=folder, kind=info.kind, sha256=info.sha256))
+        kind, files = kind_of(member.reference), weight_files(folder)
+        known = member.sha256 or (digest(folder, files) if kind == "adapter" else None)
+        sources.append(Source(member=member, folder=folder, kind=kind, sha256=known))
     return sources
 
 
@@ -151,10 +158,13 @@ def write_notes(
     words: Sequence[tuple[str, float]],
     kind: str,
     library: str,
+    options: Mapping[str, object],
+    notes: Sequence[str] = (),
 ) -> None:
-    """Write the card and the record of what the model was made of."""
+    """Write the card and the record of what the model was made of, how, and what is to be known of it."""
     record: Mapping[str, object] = {
         "method": method,
+        "options": dict(options),
         "base": portable(base),
         "kind": kind,
         "models": [
@@ -162,6 +172,7 @@ def write_notes(
             for s in sources
         ],
         "words": [{"word": word, "value": value} for word, value in words],
+        "notes": list(notes),
     }
     write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
     front = ["---", f"base_model: {json.dumps(portable(base))}", f"library_name: {library}"]
@@ -173,6 +184,7 @@ def write_notes(
         "|---|---|---|",
     ]
     lines += [f"| {s.member.name} | {s.member.weight:.4f} | `{s.member.reference}` |" for s in sources]
+    lines += ["", *notes] if notes else []
     if words:
         lines += ["", "In words: " + ", ".join(f"{word} {value:+.2f}" for word, value in words[:12]) + "."]
     write_text(folder / "README.md", "\n".join([*lines, ""]))

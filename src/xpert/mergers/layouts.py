@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Protocol
 
 from xpert.errors import IncompatibleModelError, WeightsError
 from xpert.mergers.base import copy_side_files
-from xpert.references import describe, portable, require_weights
-from xpert.tensors.lora import LoraAdapter, read_adapter, write_adapter
+from xpert.references import kind_of, portable, require_weights
+from xpert.tensors.lora import LoraAdapter
+from xpert.tensors.lora_files import read_adapter, write_adapter
 from xpert.tensors.lora_pipeline import read_pipeline_lora, write_pipeline_lora
 from xpert.weights import weight_files
 
@@ -89,7 +90,7 @@ def layout_of(base: str | Path) -> Layout:
         xpert.errors.RecordedModelError: It has answers only.
         xpert.errors.IncompatibleModelError: It is no whole model.
     """
-    folder, kind = require_weights(base, "merge"), describe(base).kind
+    folder, kind = require_weights(base, "merge"), kind_of(base)
     if kind == "full":
         return ModelLayout()
     if kind == "pipeline":

@@ -34,15 +34,17 @@ def starts_chart(
     target_loss: float,
     selected: str,
     out: str | Path,
+    unit: str = "nats a token",
 ) -> Path:
     """Draw the validation loss over the steps of both starts, with the target, as a PNG.
 
     Args:
-        curve_base: ``(step, validation loss)`` of training from the base, losses in nats a token.
+        curve_base: ``(step, validation loss)`` of training from the base, losses in ``unit``.
         curve_selected: The same from the selected model.
         target_loss: The loss up to which both are counted.
         selected: The selected model's name.
         out: The file.
+        unit: What losses are given in.
 
     Raises:
         xpert.errors.MissingDependencyError: The extra ``report`` is not installed.
@@ -59,7 +61,7 @@ def starts_chart(
         axes.plot(steps, losses, color=colour, label=label, linewidth=2, marker="o", markersize=3)
     axes.axhline(target_loss, color=_INK, linewidth=1, linestyle="--", label="target")
     axes.set_xlabel("training steps")
-    axes.set_ylabel("validation loss (nats a token)")
+    axes.set_ylabel(f"validation loss ({unit})")
     axes.set_title("One user's model, from two starts")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

@@ -1,28 +1,38 @@
-"""Checkpoints tensor by tensor: single or sharded safetensors are read lazily, and written in shards.
+"""Checkpoints: single or sharded safetensors, of which only what is asked for is read into memory; written in shards.
 
-Nothing here holds more than one tensor and one shard in memory.
+Files are read, not mapped: pages of a mapped file count as memory of the process for as long as it is open, and a merge of
+eight models would seem to need eight times that of one.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from xpert.errors import WeightsError
 from xpert.tensors.files import write_text
+from xpert.tensors.headers import Entry, read_header
 
-__all__ = ["LazyCheckpoint", "ShardWriter", "open_checkpoint"]
+__all__ = ["DTYPES", "LazyCheckpoint", "ShardWriter", "open_checkpoint"]
 
-_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_FLOATING = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+DTYPES: Mapping[str, torch.dtype] = _FLOATING | {
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""Number types of safetensors that are read and written here; quantized ones are not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +48,41 @@ class LazyCheckpoint:
     where: Path
     shapes: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, torch.dtype | None]
-    _files: Mapping[str, tuple[Path, Any]] = field(repr=False)
+    _files: Mapping[str, tuple[Path, int, Entry]] = field(repr=False)
+
+    def dtype(self, name: str) -> torch.dtype:
+        """A tensor's number type.
+
+        Raises:
+            xpert.errors.WeightsError: It is one that cannot be computed with, as quantized models have.
+        """
+        path, _, entry = self._files[name]
+        if entry.dtype not in DTYPES:
+            raise WeightsError(
+                f"{path}: tensor {name} is of type {entry.dtype}, expected one of {', '.join(DTYPES)}: dequantize the model"
+            )
+        return DTYPES[entry.dtype]
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """``tensor[start:stop]``; whether its values are finite is not looked at.
+
+        Raises:
+            xpert.errors.WeightsError: The file has become shorter, or the number type cannot be computed with.
+        """
+        path, file, entry = self._files[name]
+        dtype = self.dtype(name)
+        row_bytes = entry.n_bytes // max(entry.shape[0], 1) if entry.shape else entry.n_bytes
+        data = bytearray((stop - start) * row_bytes)
+        view, place = memoryview(data), entry.start + start * row_bytes
+        while view:
+            count = os.preadv(file, [view], place)
+            if count == 0:
+                raise WeightsError(
+                    f"{path}: ends within tensor {name}: it changed while it was read; download it again"
+                )
+            view, place = view[count:], place + count
+        shape = (stop - start, *entry.shape[1:]) if entry.shape else ()
+        return torch.frombuffer(data, dtype=dtype).reshape(shape) if data else torch.empty(shape, dtype=dtype)
 
     def tensor(self, name: str) -> torch.Tensor:
         """Read one tensor.
@@ -46,11 +90,21 @@ class LazyCheckpoint:
         Raises:
             xpert.errors.WeightsError: It has NaN or infinite values; names file and tensor.
         """
-        path, file = self._files[name]
-        tensor: torch.Tensor = file.get_tensor(name)
+        shape = self.shapes[name]
+        tensor = self.rows(name, 0, shape[0] if shape else 1)
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise WeightsError(f"{path}: tensor {name} has NaN or infinite values: train or download it again")
+            raise WeightsError(
+                f"{self._files[name][0]}: tensor {name} has NaN or infinite values: train or download it again"
+            )
         return tensor
+
+    def file_of(self, name: str) -> Path:
+        """The file that holds a tensor, for messages."""
+        return self._files[name][0]
+
+    def n_elements(self, name: str) -> int:
+        """How many numbers a tensor has."""
+        return math.prod(self.shapes[name])
 
 
 @contextmanager
@@ -60,26 +114,27 @@ def open_checkpoint(files: Sequence[str | Path]) -> Iterator[LazyCheckpoint]:
     Raises:
         xpert.errors.WeightsError: A file is truncated or no safetensors file, or two hold the same tensor.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
-    dtypes: dict[str, torch.dtype | None] = {}
-    handles: dict[str, tuple[Path, Any]] = {}
-    with ExitStack() as stack:
+    found: dict[str, tuple[Path, int, Entry]] = {}
+    opened: list[int] = []
+    try:
         for path in map(Path, files):
-            try:
-                file: Any = stack.enter_context(safe_open(path, framework="pt"))
-            except (SafetensorError, OSError) as error:
-                raise WeightsError(f"{path}: truncated or no safetensors file ({error}): download it again") from error
-            names: list[str] = file.keys()
-            for name in names:
-                if name in handles:
+            entries = read_header(path)
+            opened.append(os.open(path, os.O_RDONLY))
+            for name, entry in entries.items():
+                if name in found:
                     raise WeightsError(
-                        f"{path}: tensor {name} is in {handles[name][0].name} as well: save the model again"
+                        f"{path}: tensor {name} is in {found[name][0].name} as well: save the model again"
                     )
-                part = file.get_slice(name)
-                shapes[name], dtypes[name] = tuple(part.get_shape()), _DTYPES.get(part.get_dtype())
-                handles[name] = (path, file)
-        where = Path(files[0]).parent if files else Path()
-        yield LazyCheckpoint(where=where, shapes=shapes, dtypes=dtypes, _files=handles)
+                found[name] = (path, opened[-1], entry)
+        yield LazyCheckpoint(
+            where=Path(files[0]).parent if files else Path(),
+            shapes={name: entry.shape for name, (_, _, entry) in found.items()},
+            dtypes={name: _FLOATING.get(entry.dtype) for name, (_, _, entry) in found.items()},
+            _files=found,
+        )
+    finally:
+        for file in opened:
+            os.close(file)
 
 
 @dataclass(slots=True, kw_only=True)

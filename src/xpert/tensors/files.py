@@ -10,7 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["atomic_folder", "sha256_bytes", "sha256_file", "write_bytes", "write_text"]
+from xpert.errors import SettingsError
+
+__all__ = ["atomic_folder", "check_space", "sha256_bytes", "sha256_file", "write_bytes", "write_text"]
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -50,6 +52,26 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
 def write_text(path: str | Path, text: str) -> Path:
     """`write_bytes` of the text in UTF-8, newlines as they are."""
     return write_bytes(path, text.encode("utf-8"))
+
+
+def check_space(folder: str | Path, n_bytes: int) -> None:
+    """Whether a disk has room, asked before anything is written.
+
+    Args:
+        folder: Where it will be written; it need not exist yet.
+        n_bytes: How much.
+
+    Raises:
+        xpert.errors.SettingsError: There is less.
+    """
+    place = Path(os.path.abspath(folder))
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < n_bytes:
+        raise SettingsError(
+            f"out: {folder} needs {n_bytes / 1e9:.3f} GB, its disk has {free / 1e9:.3f} GB left: free some, or give another folder"
+        )
 
 
 @contextmanager

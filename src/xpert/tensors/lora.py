@@ -1,4 +1,4 @@
-"""Exact algebra of LoRA adapters on files: read, sum, write. The sum of deltas is the concatenation of their factors.
+"""Exact algebra of LoRA adapters: the sum of deltas is the concatenation of their factors; compressed to a rank on request.
 
 Source: Hu et al., "LoRA", 2021 (arXiv 2106.09685): ``W' = W + s B A`` with ``s = alpha / r``; Kalajdzievski, "rsLoRA", 2023
 (arXiv 2312.03732): ``s = alpha / sqrt(r)``.
@@ -6,46 +6,25 @@ Source: Hu et al., "LoRA", 2021 (arXiv 2106.09685): ``W' = W + s B A`` with ``s 
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 
-from xpert.errors import IncompatibleModelError, WeightsError
-from xpert.tensors.files import write_text
+from xpert.errors import IncompatibleModelError
 
 __all__ = [
+    "AdapterExtras",
     "LoraAdapter",
     "LoraFactors",
+    "TokenRows",
+    "compress",
     "concatenate",
-    "is_plain_lora",
     "pattern_value",
-    "read_adapter",
     "stacked",
-    "write_adapter",
 ]
-
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_KEY = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
-_REFUSED: Mapping[str, str] = {
-    "use_dora": "DoRA",
-    "modules_to_save": "modules_to_save",
-    "layer_replication": "layer replication",
-    "trainable_token_indices": "trainable tokens",
-    "target_parameters": "target_parameters",
-    "alora_invocation_tokens": "activated LoRA",
-    "use_qalora": "QALoRA",
-    "lora_bias": "LoRA with a bias",
-    "use_bdlora": "block-diagonal LoRA",
-}
-_CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,6 +52,43 @@ class LoraFactors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TokenRows:
+    """Rows of an embedding that an adapter replaces (PEFT's trainable tokens).
+
+    Attributes:
+        indices: ``(n,)`` int64, in ascending order.
+        rows: ``(n, width)`` what stands there.
+    """
+
+    indices: torch.Tensor
+    rows: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AdapterExtras:
+    """What an adapter holds beside factors of linear layers.
+
+    Attributes:
+        embeddings: Modules that are embeddings: their weight ``(V, width)`` is the update's transpose.
+        magnitudes: DoRA: module to ``(out,)`` norms that the rows of the updated weight get.
+        stored: Name of a tensor of the base to what replaces it before the update: biases, modules that were saved whole.
+        tokens: Embedding to its replaced rows.
+        bias: ``bias`` of its config.
+        saved: ``modules_to_save`` of its config.
+        tied: Whether what changes the embedding of a base with tied weights changes its output layer alike
+            (``ensure_weight_tying``); replaced rows always do.
+    """
+
+    embeddings: frozenset[str] = frozenset()
+    magnitudes: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    stored: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    tokens: Mapping[str, TokenRows] = field(default_factory=dict)
+    bias: str = "none"
+    saved: tuple[str, ...] = ()
+    tied: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LoraAdapter:
     """A LoRA adapter as mathematics.
 
@@ -83,6 +99,7 @@ class LoraAdapter:
         targets: ``target_modules`` as its config has them, or None where they are the modules' full names.
         kernels: Of modules that are convolutions, height and width of their kernels; their factors are matrices over these:
             ``(r, in * height * width)`` and ``(out, r)``.
+        extras: What is not a factor of a linear layer.
     """
 
     base: str | None
@@ -90,6 +107,7 @@ class LoraAdapter:
     fan_in_fan_out: bool = False
     targets: str | tuple[str, ...] | None = None
     kernels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    extras: AdapterExtras = field(default_factory=AdapterExtras)
 
     def delta(self, module: str) -> torch.Tensor:
         """``(out, in)`` float32 update of a module.
@@ -100,52 +118,6 @@ class LoraAdapter:
         if module not in self.modules:
             raise IncompatibleModelError(f"the adapter does not change module {module}")
         return self.modules[module].delta()
-
-
-def read_adapter(folder: str | Path) -> LoraAdapter:
-    """Read a LoRA adapter as PEFT saves it; the ranks are the tensors' own, ``rank_pattern`` only repeats them.
-
-    Raises:
-        xpert.errors.IncompatibleModelError: It is of another kind than plain LoRA (DoRA, IA3, modules_to_save ...).
-        xpert.errors.WeightsError: Its weights are missing, truncated, not finite, or factors do not fit each other.
-    """
-    folder = Path(folder)
-    config = _config(folder)
-    tensors = _tensors(folder / WEIGHTS)
-    factors: dict[str, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        match = _KEY.fullmatch(name)
-        if match is None:
-            raise IncompatibleModelError(
-                f"{folder / WEIGHTS}: tensor {name} is no factor of plain LoRA: it cannot be merged"
-            )
-        factors.setdefault(match[1], {})[match[2]] = tensor
-    limited = any(config.get(name) for name in ("layers_to_transform", "exclude_modules"))
-    targets = None if limited else config.get("target_modules")
-    return LoraAdapter(
-        base=config.get("base_model_name_or_path"),
-        modules={name: _factors(name, pair, config, folder) for name, pair in sorted(factors.items())},
-        fan_in_fan_out=bool(config.get("fan_in_fan_out")),
-        targets=tuple(targets) if isinstance(targets, list) else targets,
-    )
-
-
-def is_plain_lora(folder: str | Path) -> bool:
-    """Whether `read_adapter` takes an adapter for plain LoRA, told from its config and its tensors' names alone.
-
-    Raises:
-        xpert.errors.WeightsError: Its weights are missing or truncated.
-    """
-    folder = Path(folder)
-    try:
-        _config(folder)
-    except IncompatibleModelError:
-        return False
-    try:
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
-            return all(_KEY.fullmatch(name) for name in file.keys())  # noqa: SIM118 - no mapping
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{folder / WEIGHTS}: expected a safetensors file ({error}): download it again") from error
 
 
 def stacked(factors: Sequence[LoraFactors | None], columns: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -181,7 +153,8 @@ def concatenate(adapters: Sequence[LoraAdapter], weights: Sequence[float]) -> Lo
     """The adapter whose delta is ``sum_i w_i delta_i``, exactly: A stacked on A, ``w_i s_i B`` beside B.
 
     Adding factors separately is not the sum of the products; concatenating them is. A module that some adapters do not change
-    gets the others' updates; all are padded with zeros to one rank, so that plain PEFT reads the result, with scale 1.
+    gets the others' updates; all are padded with zeros to one rank, so that plain PEFT reads the result. Its scale is the
+    adapters' own where they agree, so that it trains on as they did, else 1. Extras but for embeddings are not summed here.
 
     Args:
         adapters: Adapters of one base.
@@ -210,48 +183,47 @@ def concatenate(adapters: Sequence[LoraAdapter], weights: Sequence[float]) -> Lo
             raise IncompatibleModelError("adapters have kernels of different sizes in one module: not of one base")
         kernels |= adapter.kernels
     same = all(adapter.modules.keys() == adapters[0].modules.keys() for adapter in adapters)
+    scales = {factors.scale for adapter in adapters for factors in adapter.modules.values()}
+    scale = scales.pop() if len(scales) == 1 else 1.0
+    embeddings = frozenset().union(*(adapter.extras.embeddings for adapter in adapters))
     return LoraAdapter(
         base=adapters[0].base,
-        modules={name: _stack(name, parts[name], rank) for name in names},
+        modules={name: _stack(name, parts[name], rank, scale) for name in names},
         fan_in_fan_out=adapters[0].fan_in_fan_out,
         targets=adapters[0].targets if same else None,
         kernels=kernels,
+        extras=AdapterExtras(embeddings=embeddings),
     )
 
 
-def write_adapter(adapter: LoraAdapter, folder: str | Path, *, base: str | None = None) -> None:
-    """Write an adapter of one rank and one scale (such as `concatenate` gives) so that plain PEFT reads it.
+def compress(adapter: LoraAdapter, rank: int) -> tuple[LoraAdapter, float]:
+    """The nearest adapter of a lower rank, and how far it is: the Frobenius norm of what is lost over that of all updates.
+
+    The product ``B A`` is never formed: with QR of both factors, its singular values are those of an ``(r, r)`` matrix.
+
+    Source: Eckart and Young, 1936 (the truncated singular value decomposition is the nearest matrix of a rank).
 
     Args:
-        adapter: The adapter.
-        folder: An existing folder.
-        base: What ``base_model_name_or_path`` is to say; None: the adapter's own.
+        adapter: Of one scale, such as `concatenate` gives.
+        rank: At least 1; modules of no higher rank are kept as they are, padded with zeros.
     """
-    ranks = {factors.rank for factors in adapter.modules.values()}
-    scales = {factors.scale for factors in adapter.modules.values()}
-    if len(ranks) != 1 or len(scales) != 1:
-        raise ValueError(
-            f"expected one rank and one scale, got {sorted(ranks)} and {sorted(scales)}: concatenate first"
-        )
-    rank, scale = ranks.pop(), scales.pop()
-    config = {
-        "base_model_name_or_path": base or adapter.base,
-        "bias": "none",
-        "fan_in_fan_out": adapter.fan_in_fan_out,
-        "inference_mode": True,
-        "lora_alpha": int(rank * scale) if (rank * scale).is_integer() else rank * scale,
-        "lora_dropout": 0.0,
-        "peft_type": "LORA",
-        "r": rank,
-        "target_modules": _targets(adapter),
-        "task_type": "CAUSAL_LM",
-    }
-    tensors: dict[str, torch.Tensor] = {}
+    lost = whole = 0.0
+    modules: dict[str, LoraFactors] = {}
     for name, factors in adapter.modules.items():
-        tensors[f"base_model.model.{name}.lora_A.weight"] = factors.a.contiguous()
-        tensors[f"base_model.model.{name}.lora_B.weight"] = factors.b.contiguous()
-    save_file(tensors, Path(folder) / WEIGHTS, metadata={"format": "pt"})
-    write_text(Path(folder) / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
+        q_b, r_b = torch.linalg.qr(factors.b.double())
+        q_a, r_a = torch.linalg.qr(factors.a.double().T)
+        u, values, v = torch.linalg.svd(r_b @ r_a.T)
+        energy = (factors.scale * values) ** 2
+        lost, whole = lost + float(energy[rank:].sum()), whole + float(energy.sum())
+        root = values[:rank].sqrt()
+        a, b = (root[:, None] * (v[:rank] @ q_a.T)).float(), ((q_b @ u[:, :rank]) * root).float()
+        short = rank - root.shape[0]
+        modules[name] = replace(
+            factors,
+            a=torch.cat([a, torch.zeros(max(short, 0), a.shape[1])]),
+            b=torch.cat([b, torch.zeros(b.shape[0], max(short, 0))], 1),
+        )
+    return replace(adapter, modules=modules), (lost / whole) ** 0.5 if whole else 0.0
 
 
 def pattern_value(pattern: Mapping[str, Any], name: str, otherwise: Any) -> Any:
@@ -259,75 +231,15 @@ def pattern_value(pattern: Mapping[str, Any], name: str, otherwise: Any) -> Any:
     return next((value for key, value in pattern.items() if re.match(rf"(.*\.)?({key})$", name)), otherwise)
 
 
-def _stack(name: str, parts: Sequence[tuple[float, LoraFactors]], rank: int) -> LoraFactors:
+def _stack(name: str, parts: Sequence[tuple[float, LoraFactors]], rank: int, scale: float) -> LoraFactors:
     shapes = {(factors.b.shape[0], factors.a.shape[1]) for _, factors in parts}
     if len(shapes) > 1:
         raise IncompatibleModelError(f"module {name}: updates of different shapes {sorted(shapes)}: not of one base")
     (rows, columns), used = shapes.pop(), sum(factors.rank for _, factors in parts)
     a = [factors.a.float() for _, factors in parts]
-    b = [weight * factors.scale * factors.b.float() for weight, factors in parts]
+    b = [weight * (factors.scale / scale) * factors.b.float() for weight, factors in parts]
     return LoraFactors(
         a=torch.cat([*a, torch.zeros(rank - used, columns)]),
         b=torch.cat([*b, torch.zeros(rows, rank - used)], 1),
-        scale=1.0,
+        scale=scale,
     )
-
-
-def _targets(adapter: LoraAdapter) -> str | list[str]:
-    if isinstance(adapter.targets, str):
-        return adapter.targets
-    return sorted(adapter.targets or adapter.modules)
-
-
-def _factors(name: str, pair: Mapping[str, torch.Tensor], config: Mapping[str, Any], folder: Path) -> LoraFactors:
-    if pair.keys() != {"A", "B"}:
-        raise WeightsError(f"{folder / WEIGHTS}: module {name} has lora_{min(pair)} alone: its other factor is missing")
-    a, b = pair["A"], pair["B"]
-    if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
-        raise WeightsError(f"{folder / WEIGHTS}: module {name}: A {tuple(a.shape)} and B {tuple(b.shape)} do not fit")
-    rank = a.shape[0]
-    alpha = float(pattern_value(config.get("alpha_pattern") or {}, name, config["lora_alpha"]))
-    return LoraFactors(a=a, b=b, scale=alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    file = folder / CONFIG
-    try:
-        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise IncompatibleModelError(
-            f"{file}: expected an adapter's config in JSON ({error}): save the adapter again"
-        ) from error
-    kind = config.get("peft_type")
-    if kind != "LORA":
-        raise IncompatibleModelError(f"{folder}: adapters of type {kind} cannot be merged yet: expected LORA")
-    if config.get("bias", "none") != "none":
-        raise IncompatibleModelError(
-            f"{folder}: an adapter that trains biases (bias={config['bias']!r}) cannot be merged yet"
-        )
-    for name, what in _REFUSED.items():
-        if config.get(name):
-            raise IncompatibleModelError(f"{folder}: {what} ({name}) cannot be merged yet: expected plain LoRA")
-    start = config.get("init_lora_weights", True)
-    if isinstance(start, str) and start.lower().startswith(_CHANGES_BASE):
-        raise IncompatibleModelError(
-            f"{folder}: init_lora_weights={start!r} changes the base's own weights: save it as plain LoRA"
-        )
-    if "lora_alpha" not in config:
-        raise IncompatibleModelError(f"{file}: lacks lora_alpha: save the adapter again")
-    return config
-
-
-def _tensors(file: Path) -> dict[str, torch.Tensor]:
-    if not file.is_file():
-        raise WeightsError(f"{file}: does not exist: expected a LoRA adapter's weights as safetensors")
-    try:
-        tensors = load_file(file)
-    except SafetensorError as error:
-        raise WeightsError(f"{file}: truncated or no safetensors file ({error}): download it again") from error
-    for name, tensor in tensors.items():
-        if not bool(tensor.isfinite().all()):
-            raise WeightsError(f"{file}: tensor {name} has NaN or infinite values: train or download it again")
-    if not tensors:
-        raise WeightsError(f"{file}: holds no tensors: train or download it again")
-    return tensors

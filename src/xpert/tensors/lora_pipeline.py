@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from xpert.errors import IncompatibleModelError, WeightsError
-from xpert.tensors.lora import LoraAdapter, LoraFactors, pattern_value, read_adapter
+from xpert.tensors.lora import LoraAdapter, LoraFactors, pattern_value
+from xpert.tensors.lora_files import read_adapter
 
 __all__ = ["LORA_FILE", "is_pipeline_lora", "named_base", "read_pipeline_lora", "write_pipeline_lora"]
 

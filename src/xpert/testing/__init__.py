@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from xpert.testing.checks_merger import check_merge_method
 from xpert.testing.checks_modality import check_modality
 from xpert.testing.checks_selection import check_selection_method
 from xpert.testing.checks_subvectors import check_subvector_source
@@ -17,6 +18,7 @@ __all__ = [
     "FAKE_SYNONYMS",
     "FakeSummarizer",
     "FakeWriter",
+    "check_merge_method",
     "check_modality",
     "check_selection_method",
     "check_subvector_source",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from xpert.trainers.data import IGNORE, Batch, Row, batch_of
@@ -80,16 +82,36 @@ def n_labels(batch: Batch) -> int:
 
 
 def token_losses(model: Any, batch: Batch, precision: str) -> tuple[torch.Tensor, int]:
-    """Summed cross entropy of the labelled tokens in nats, and their number."""
+    """Summed cross entropy of the labelled tokens in nats, and their number.
+
+    The output layer sees the positions that carry a loss and no others: with a large vocabulary it is a good part of a step.
+    """
     device = next(model.parameters()).device
-    next_tokens = torch.from_numpy(batch.labels[:, 1:])
-    wanted = next_tokens != IGNORE
-    labels = next_tokens[wanted].to(device)
+    following = np.pad(batch.labels[:, 1:], ((0, 0), (0, 1)), constant_values=IGNORE).ravel()
+    places = np.flatnonzero(following != IGNORE)
+    labels, wanted = torch.from_numpy(following[places]).to(device), torch.from_numpy(places).to(device)
     mask = None if batch.mask is None else torch.from_numpy(batch.mask).to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"), _output_of(model, wanted):
         logits = model(input_ids=torch.from_numpy(batch.ids).to(device), attention_mask=mask, use_cache=False).logits
-    chosen = logits[:, :-1][wanted.to(device)].float()
-    return torch.nn.functional.cross_entropy(chosen, labels, reduction="sum"), len(labels)
+    if logits.ndim == 3:  # of all positions: the model has no output layer of its own that could be told
+        logits = logits.flatten(0, 1).index_select(0, wanted)
+    return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum"), len(labels)
+
+
+@contextmanager
+def _output_of(model: Any, wanted: torch.Tensor) -> Iterator[None]:
+    """Let the output layer see the hidden states ``(B, T, D)`` at some of the ``B * T`` positions only: ``(N, D)``."""
+    layer = model.get_output_embeddings()
+    if layer is None:
+        yield
+        return
+    hook = layer.register_forward_pre_hook(
+        lambda _, given: (given[0].flatten(0, 1).index_select(0, wanted), *given[1:])
+    )
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def validation_loss(model: Any, batches: Sequence[Batch], precision: str) -> float:

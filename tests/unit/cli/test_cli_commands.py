@@ -52,9 +52,9 @@ def test_base_and_base_answers_exclude_each_other(tmp_path: Path, capsys: Any) -
     assert "not both" in capsys.readouterr().err
 
 
-def test_demo_of_another_modality_is_refused_before_any_work(tmp_path: Path, capsys: Any) -> None:
-    assert main(["demo", "--modality", "diffusion", "--out", str(tmp_path / "out")]) == 2
-    assert "diffusion" in capsys.readouterr().err
+def test_demo_of_an_unknown_modality_is_refused_before_any_work(tmp_path: Path, capsys: Any) -> None:
+    assert main(["demo", "--modality", "speech", "--out", str(tmp_path / "out")]) == 2
+    assert "no such demo: expected one of text, diffusion" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -18,6 +18,7 @@ from xpert.testing.fakes import FakeSummarizer, fake_text
 from xpert.trainers.torch import TorchTrainer
 from xpert.types import Example, Generation
 from xpert.zoo.corpus import STYLES, side_questions
+from xpert.zoo.pictures import STYLES as PICTURE_STYLES
 
 
 def texts(style: str, n: int, seed: int) -> tuple[Example, ...]:
@@ -147,9 +148,75 @@ def test_the_command_keeps_what_the_next_steps_need(pretend: Any, tmp_path: Path
 
     assert load_selection(out / "selection.json").best in document["models"]
     assert load_examples(out / "me.jsonl") == list(zoo_trainee(seed=5).training)
+    assert not (out / "contact-sheet.png").exists()
     assert len(pretend[0]["users"]) == 56
     assert main(["demo", "--out", str(out)]) == 0  # an older demo is replaced
     assert "of 2 got the model of their style" in capsys.readouterr().out
+
+
+def test_the_demo_of_pictures_keeps_a_contact_sheet_and_the_users_pictures(
+    pretend: Any, report: DemoReport, monkeypatch: Any, tmp_path: Path, capsys: Any
+) -> None:
+    pytest.importorskip("matplotlib")
+    Pillow = pytest.importorskip("PIL.Image")
+    from xpert.evaluation.demo_pictures import picture_trainee, pictures_in
+    from xpert.images import open_image
+
+    shown = {name: [e.response for e in pictures_in(["neon"] * 4, seed=i)] for i, name in enumerate(("base", "neon"))}
+
+    def done(**given: Any) -> DemoReport:
+        pretend.append(given)
+        (given["out"] / "starts").mkdir()
+        return replace(report, shown=shown)
+
+    monkeypatch.setattr(demo, "run_demo", done)
+    out = tmp_path / "out"
+    assert main(["demo", "--modality", "diffusion", "--out", str(out), "--seed", "3", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) >= {"models", "users", "correct", "steps_base", "peak_mb"}
+    given = pretend[-1]
+    assert list(given["models"]) == list(PICTURE_STYLES)
+    assert [user.style for user in given["users"]] == [style for style in PICTURE_STYLES for _ in range(2)]
+    with Pillow.open(out / "contact-sheet.png") as sheet:
+        assert sheet.size == (3 * 76, 14 + 4 * 76)
+    from xpert.examples import load_examples
+
+    mine, drawn = load_examples(out / "me.jsonl"), picture_trainee(seed=3).training
+    assert [example.prompt for example in mine] == [example.prompt for example in drawn]
+    assert all(
+        open_image(kept.response).tobytes() == open_image(own.response).tobytes()
+        for kept, own in zip(mine, drawn, strict=True)
+    )
+
+
+def test_answers_to_look_at_are_painted_once_more(report: DemoReport, monkeypatch: Any) -> None:
+    class Prober:
+        def answer(self, reference: str, prompts: list[str], generation: object) -> list[str]:
+            return [f"{reference} {prompt}" for prompt in prompts]
+
+    class Modality:
+        def open(self, base: str) -> Any:
+            from contextlib import nullcontext
+
+            return nullcontext(Prober())
+
+    monkeypatch.setattr(demo, "load_modality", lambda name, settings: Modality())
+    shown = demo._shown(report.catalog, "base", {"one": "ref"}, 2)
+    first = report.catalog.base_answers[:2]
+    assert shown == {"base": [e.response for e in first], "one": [f"ref {e.prompt}" for e in first]}
+    assert demo._shown(report.catalog, "base", {"one": "ref"}, 0) == {}
+
+
+def test_users_of_pictures_are_drawn_on_their_own_side() -> None:
+    from xpert.evaluation.demo_pictures import picture_mixed_user, picture_trainee, picture_users
+    from xpert.zoo.pictures import split_of
+
+    users, trainee, mixed = picture_users(n_pictures=3), picture_trainee(seed=1), picture_mixed_user(seed=1)
+    drawn = [*(e for user in users for e in user.examples), *trainee.training, *trainee.validation, *mixed.examples]
+    assert {split_of(example.prompt or "") for example in drawn} == {"users"}
+    assert len({user.examples for user in users}) == len(users) == 18
+    assert users == picture_users(n_pictures=3) != picture_users(n_pictures=3, seed=1)
+    assert {e.prompt for e in trainee.training}.isdisjoint(e.prompt for e in trainee.validation)
+    assert len(set(mixed.styles)) == 2
 
 
 def test_a_failed_demo_leaves_nothing(pretend: Any, monkeypatch: Any, tmp_path: Path, capsys: Any) -> None:

@@ -12,6 +12,7 @@ from xpert.errors import IncompatibleModelError, RecordedModelError, ReferenceNo
 from xpert.mergers.base import RECORD, Member, MergeMethod
 from xpert.mergers.linear import LinearMerger
 from xpert.registry import MERGERS
+from xpert.tensors.lora_files import read_adapter
 from xpert.testing.tiny import tiny_adapter, tiny_causal_lm, tiny_full
 
 
@@ -131,13 +132,19 @@ def test_broken_weights_leave_nothing_behind(tiny_base: Path, tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]
 
 
-def test_tied_output_layers_are_not_updated_alone(tmp_path: Path, tiny_base: Path, tiny_full: Path) -> None:
+def test_embeddings_that_a_member_unties_are_stored_apart(tmp_path: Path, tiny_base: Path, tiny_full: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("warnings.warn", lambda *a, **k: None)  # PEFT warns of tied targets
         head = tiny_adapter(tiny_base, tmp_path / "head", target_modules=["lm_head"])
-    file = head / "adapter_model.safetensors"
-    factors = {name: tensor for name, tensor in load_file(file).items() if "lora_" in name}
-    save_file(factors, file)  # PEFT stores the base's own layer along
-    assert LinearMerger().merge(tiny_base, [member(head)], tmp_path / "alone").is_dir()
-    with pytest.raises(IncompatibleModelError, match="does not store apart"):
-        LinearMerger().merge(tiny_base, [member(head, name="head"), member(tiny_full, name="full")], tmp_path / "o")
+    adapter = LinearMerger().merge(tiny_base, [member(head)], tmp_path / "alone")
+    assert (adapter / "adapter_config.json").is_file()
+    members = [member(head, 0.5, "head"), member(tiny_full, 0.25, "full")]
+    out = LinearMerger().merge(tiny_base, members, tmp_path / "o")
+    assert json.loads((out / "config.json").read_text())["tie_word_embeddings"] is False
+    origin, full, merged = (load_file(folder / "model.safetensors") for folder in (tiny_base, tiny_full, out))
+    embedding = origin["model.embed_tokens.weight"]
+    expected = embedding + 0.25 * (full["model.embed_tokens.weight"] - embedding)
+    assert torch.allclose(merged["model.embed_tokens.weight"], expected, atol=1e-6)
+    delta = read_adapter(head).delta("lm_head")
+    assert torch.allclose(merged["lm_head.weight"], expected + 0.5 * delta, atol=1e-6)
+    assert "no longer tied" in (out / "README.md").read_text()

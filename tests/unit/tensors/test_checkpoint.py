@@ -39,6 +39,7 @@ def test_shards_and_their_index_are_what_is_read_back(tmp_path: Path) -> None:
         assert checkpoint.dtypes["steps"] is None
         for name, tensor in TENSORS.items():
             assert torch.equal(checkpoint.tensor(name), tensor)
+            assert torch.equal(checkpoint.rows(name, 1, 3), tensor[1:3])
             assert index["weight_map"][name] in [file.name for file in files]
 
 
@@ -53,6 +54,15 @@ def test_an_error_finishes_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         fail_in_the_middle(tmp_path)
     assert not list(tmp_path.glob("*.safetensors*"))
+
+
+def test_number_types_that_cannot_be_computed_with(tmp_path: Path) -> None:
+    save_file({"a": torch.ones(4).to(torch.float8_e4m3fn)}, tmp_path / "a.safetensors")
+    with (
+        open_checkpoint([tmp_path / "a.safetensors"]) as checkpoint,
+        pytest.raises(WeightsError, match=r"tensor a is of type F8_E4M3, expected one of .*: dequantize"),
+    ):
+        checkpoint.tensor("a")
 
 
 def test_bad_files(tmp_path: Path) -> None:

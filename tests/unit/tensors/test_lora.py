@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from xpert.errors import IncompatibleModelError, WeightsError
-from xpert.tensors.lora import LoraAdapter, LoraFactors, concatenate, read_adapter, write_adapter
+from xpert.tensors.lora import LoraAdapter, LoraFactors, compress, concatenate
+from xpert.tensors.lora_files import is_plain_lora, read_adapter, write_adapter
 from xpert.testing.tiny import tiny_adapter
 
 
@@ -58,7 +59,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     write_adapter(merged, tmp_path, base="org/base")
     again = read_adapter(tmp_path)
     config = json.loads((tmp_path / "adapter_config.json").read_text())
-    assert (config["r"], config["lora_alpha"], config["target_modules"]) == (3, 3, ["m.q", "m.v"])
+    assert (config["r"], config["lora_alpha"], config["target_modules"]) == (3, 6, ["m.q", "m.v"])
     assert again.base == "org/base"
     for name in merged.modules:
         assert torch.equal(again.delta(name), merged.delta(name))
@@ -95,11 +96,10 @@ def test_scales(tiny_base: Path, tmp_path: Path, change: dict[str, Any], scale: 
     [
         ({"peft_type": "IA3"}, "adapters of type IA3 cannot be merged yet"),
         ({"peft_type": "LOHA"}, "adapters of type LOHA"),
-        ({"use_dora": True}, "DoRA"),
-        ({"bias": "all"}, "bias='all'"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"layer_replication": [[0, 1]]}, "layer replication"),
-        ({"trainable_token_indices": [1]}, "trainable tokens"),
+        ({"lora_bias": True}, "LoRA with a bias"),
+        ({"target_parameters": ["w"]}, "target_parameters"),
+        ({"kasa_config": {"beta": 1}}, "KaSA"),
         ({"init_lora_weights": "pissa_niter_4"}, "changes the base's own weights"),
         ({"lora_alpha": None}, None),
     ],
@@ -130,8 +130,15 @@ def test_weights_that_cannot_be_used(tiny_base: Path, tmp_path: Path) -> None:
     save_file({**tensors, name: tensors[name][:-1].clone()}, file)
     with pytest.raises(WeightsError, match="do not fit"):
         read_adapter(folder)
-    save_file({**tensors, "base_model.model.lm_head.weight": torch.ones(2)}, file)
-    with pytest.raises(IncompatibleModelError, match=r"lm_head.weight is no factor of plain LoRA"):
+    save_file({**tensors, "base_model.model.lm_head.oft_r": torch.ones(2)}, file)
+    with pytest.raises(IncompatibleModelError, match=r"lm_head.oft_r is no part of a LoRA adapter"):
+        read_adapter(folder)
+    save_file({**tensors, "base_model.model.lm_head.lora_magnitude_vector": torch.ones(2)}, file)
+    with pytest.raises(WeightsError, match=r"does not announce"):
+        read_adapter(folder)
+    tokens = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
+    save_file({**tensors, tokens: torch.ones(2, 32)}, file)
+    with pytest.raises(WeightsError, match=r"has 2 trained tokens, adapter_config.json lists 0"):
         read_adapter(folder)
     file.write_bytes(content[: len(content) // 2])
     with pytest.raises(WeightsError, match="truncated"):
@@ -149,3 +156,37 @@ def test_adapters_that_do_not_belong_together() -> None:
     turned = LoraAdapter(base="base", modules=one.modules, fan_in_fan_out=True)
     with pytest.raises(IncompatibleModelError, match="fan_in_fan_out"):
         concatenate([one, turned], [1.0, 1.0])
+
+
+def test_dora_without_magnitudes(tiny_base: Path, tmp_path: Path) -> None:
+    folder = tiny_adapter(tiny_base, tmp_path / "a")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True}))
+    with pytest.raises(WeightsError, match="lacks its DoRA magnitudes"):
+        read_adapter(folder)
+
+
+@pytest.mark.parametrize(
+    "change", [{"use_dora": True}, {"bias": "all"}, {"modules_to_save": ["lm_head"]}, {"trainable_token_indices": [1]}]
+)
+def test_what_is_more_than_plain_lora(tiny_base: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    folder = tiny_adapter(tiny_base, tmp_path / "a")
+    assert is_plain_lora(folder)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, **change}))
+    assert not is_plain_lora(folder)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 5), st.integers(0, 10**6))
+def test_compression_is_the_truncated_svd_of_the_product(rank: int, seed: int) -> None:
+    merged = concatenate([adapter(seed, {"q": 3}), adapter(seed + 1, {"q": 2, "v": 1})], [0.7, 0.4])
+    small, error = compress(merged, rank)
+    lost = whole = 0.0
+    for name in merged.modules:
+        u, values, v = torch.linalg.svd(merged.delta(name).double(), full_matrices=False)
+        nearest = (u[:, :rank] * values[:rank]) @ v[:rank]
+        assert torch.allclose(small.delta(name).double(), nearest, atol=1e-4)
+        assert small.modules[name].rank == rank
+        lost, whole = lost + float((values[rank:] ** 2).sum()), whole + float((values**2).sum())
+    assert error == pytest.approx(math.sqrt(lost / whole), abs=1e-5)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from xpert.errors import ReferenceNotFoundError
+from xpert.errors import ReferenceNotFoundError, SettingsError
 from xpert.zoo import adapter_names, names, path, picture_names
 from xpert.zoo.corpus import PROPERTIES, STYLES, properties_of
 from xpert.zoo.making import summarizer as making
@@ -85,6 +85,11 @@ def test_a_base_and_its_pool_are_made(tokenizer: Any, tmp_path: Path, monkeypatc
     kept = {p.name for p in (tmp_path / "pool" / next(iter(two))).iterdir()}
     assert kept == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
     assert make_pool(str(tmp_path / "base"), tmp_path / "pool", pool) == {}
+    last = list(two)[1]
+    alone = make_pool(str(tmp_path / "base"), tmp_path / "alone", pool, styles=[last])
+    assert alone == {last: made[last]}  # the same model as in the whole pool
+    with pytest.raises(SettingsError, match=r"styles: expected names of the corpus, .* got 'loud'"):
+        make_pool(str(tmp_path / "base"), tmp_path / "alone", pool, styles=["loud"])
 
 
 def test_a_summarizer_is_made(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from xpert.errors import ReferenceNotFoundError
+from xpert.tensors.lora_pipeline import named_base
 from xpert.zoo import PICTURES, WEIGHTS, adapter_names, names, path, picture_adapter_names, picture_names
-from xpert.zoo.pictures import STYLES, draw, scenes
+from xpert.zoo.pictures import STYLES, draw, scenes, split_of
 from xpert.zoo.pictures.words import UNNAMED, vocabulary
 
 WHOLE = ["pictures-base", "pictures-painter", "pictures-encoder"]
@@ -45,7 +46,7 @@ def test_the_shipped_image_models_stay_small() -> None:
     files = [file for file in PICTURES.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 15e6
     assert sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file()) < 40e6
-    assert {file.suffix for file in files} <= {".safetensors", ".json", ".txt"}
+    assert {file.suffix for file in files} <= {".safetensors", ".json", ".jsonl", ".txt", ".md"}
 
 
 def test_the_encoder_is_asked_for_words_that_it_knows() -> None:
@@ -57,10 +58,20 @@ def test_the_encoder_is_asked_for_words_that_it_knows() -> None:
     assert not set(UNNAMED) & set(wording.words)
 
 
+def test_the_base_brings_prompts_that_nobody_was_trained_on() -> None:
+    from xpert.modalities.recorded import own_or_shared_prompts
+
+    prompts = own_or_shared_prompts(path("pictures-base"), [])
+    assert prompts is not None
+    assert len(prompts) == len(set(prompts)) == 200
+    assert {split_of(prompt) for prompt in prompts} == {"probes"}
+
+
 def test_adapters_say_what_they_were_trained_on() -> None:
     for style in STYLES:
         made = json.loads((path(f"pictures-{style}") / "made.json").read_text(encoding="utf-8"))
         assert (made["style"], made["base"]) == (style, "zoo:pictures-base")
+        assert named_base(path(f"pictures-{style}")) == "zoo:pictures-base"
 
 
 def test_the_base_paints_in_float32(pipeline: Any) -> None:

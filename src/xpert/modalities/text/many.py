@@ -17,7 +17,7 @@ import torch
 from xpert.decoding import fitting_batch, render, token_ids
 from xpert.modalities.text.generate import answers
 from xpert.modalities.text.grouped import side_by_side
-from xpert.tensors.lora import read_adapter
+from xpert.tensors.lora_files import read_adapter
 from xpert.types import Generation
 
 __all__ = ["answers_of_groups", "group_sizes"]

@@ -21,7 +21,7 @@ from xpert.modalities.text.generate import answers, second_answers
 from xpert.modalities.text.grouped import NotRowwiseError
 from xpert.modalities.text.many import answers_of_groups
 from xpert.references import Kind, declared_base, kind_of, parse_reference, resolve
-from xpert.tensors.lora import is_plain_lora
+from xpert.tensors.lora_files import is_plain_lora
 from xpert.types import Generation, ModelCard
 from xpert.weights import digest, model_digest, tensor_shapes, weight_files
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from xpert.tensors.files import write_text
 from xpert.zoo.making.loop import LoopSettings, run_loop
 from xpert.zoo.making.pictures_data import base_pictures, styled_pictures
 from xpert.zoo.making.pictures_encoder import text_config
 from xpert.zoo.making.pictures_tokenizer import load_tokenizer
 from xpert.zoo.making.pictures_vae import LATENT_CHANNELS, diffusers, encode_all, save_half
+from xpert.zoo.pictures.scenes import scenes
 from xpert.zoo.pictures.words import painter_caption
 
-__all__ = ["BASE", "PAINTER", "denoising_loss", "make_base", "make_painter", "scheduler"]
+__all__ = ["BASE", "PAINTER", "denoising_loss", "make_base", "make_painter", "scheduler", "write_prompts"]
 
 BATCH = 48
+N_PROBES = 200
 DROPPED = 0.1
 """Share of captions left out, for guidance without a classifier."""
 
@@ -181,3 +185,10 @@ def _save(model: _Denoiser, vae: Any, tokenizer: Any, out: Path) -> None:
     pipeline.save_pretrained(out)
     for part in ("vae", "text_encoder", "unet"):
         save_half(getattr(pipeline, part), out / part)
+    write_prompts(out)
+
+
+def write_prompts(out: Path) -> None:
+    """The base's own probe prompts beside it: captions of scenes that nothing was trained on, in words that it knows."""
+    rows = [json.dumps({"prompt": scene.caption}) + "\n" for scene in scenes("probes", N_PROBES, 0)]
+    write_text(out / "xpert_prompts.jsonl", "".join(rows))

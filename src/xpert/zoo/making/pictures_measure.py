@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from xpert.progress import say
+from xpert.report.contact_sheet import contact_sheet
 from xpert.zoo.making.pictures_vae import diffusers
 from xpert.zoo.pictures.dataset import draw
 from xpert.zoo.pictures.scenes import scenes
@@ -20,7 +21,6 @@ __all__ = [
     "N_STEPS",
     "PictureEncoder",
     "StyleSpace",
-    "contact_sheet",
     "measure_zoo",
     "paint",
     "style_space",
@@ -122,22 +122,6 @@ def measure_zoo(folder: Path, *, sheet: Path | None = None, n: int = 20) -> dict
         contact_sheet({kind: images[:4] for kind, images in shown.items()}, sheet)
         say("captions of the sheet: " + "; ".join(texts[:4]))
     return out
-
-
-def contact_sheet(columns: dict[str, list[Any]], file: Path) -> None:
-    """Pictures in columns with a name on top, as one PNG."""
-    from PIL import Image, ImageDraw
-
-    step, top = 68, 14
-    rows = max(len(images) for images in columns.values())
-    sheet = Image.new("RGB", (step * len(columns), top + step * rows), "white")
-    pen = ImageDraw.Draw(sheet)
-    for column, (name, images) in enumerate(columns.items()):
-        pen.text((column * step + 2, 1), name, fill="black")
-        for row, image in enumerate(images):
-            sheet.paste(image, (column * step + 2, top + row * step + 2))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(file, optimize=True)
 
 
 def _scores(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from xpert.zoo.making.pictures_base import DROPPED, denoising_loss
 from xpert.zoo.making.pictures_data import model_pictures
 from xpert.zoo.making.pictures_vae import diffusers, encode_all
 
-__all__ = ["ModelSettings", "make_model"]
+__all__ = ["ModelSettings", "card", "make_model"]
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "conv_out")
 
@@ -117,3 +118,14 @@ def _save(unet: Any, out: Path, made: dict[str, Any]) -> None:
     with atomic_folder(out) as folder:
         diffusers().StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=layers, safe_serialization=True)
         (folder / "made.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(card(made), encoding="utf-8")
+
+
+def card(made: Mapping[str, Any]) -> str:
+    """An adapter's model card, whose front matter names the base: diffusers' file does not."""
+    front = ["---", f"base_model: {made['base']}", "library_name: diffusers", "tags:", "- xpert", "---"]
+    share = f"{100 * made['similarity']:.0f}% of them in the style, the others plain"
+    told = (
+        f"A LoRA adapter of rank {made['rank']}, {made['steps']} steps on {made['pictures']} drawn pictures, {share}."
+    )
+    return "\n".join([*front, "", f"# {made['style']}", "", told, ""])

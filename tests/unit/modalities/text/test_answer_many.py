@@ -15,7 +15,7 @@ from xpert.modalities.text import prober as prober_module
 from xpert.modalities.text.grouped import AdapterRows, NotRowwiseError, side_by_side
 from xpert.modalities.text.many import group_sizes
 from xpert.modalities.text.prober import TextProber
-from xpert.tensors.lora import read_adapter
+from xpert.tensors.lora_files import read_adapter
 from xpert.testing.tiny import tiny_adapter, tiny_causal_lm, tiny_full
 from xpert.types import Generation
 

@@ -1,0 +1,4 @@
+// The signatures of onnxruntime-training-android 1.19.2 that the example uses, written down by hand: nothing in them runs.
+package ai.onnxruntime;
+
+public class OrtException extends Exception {}
