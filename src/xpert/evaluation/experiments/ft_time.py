@@ -148,7 +148,7 @@ def ft_times(
                 resume=True,
                 name=f"from-{similarity}",
             )
-            yield _row(report, similarity, user.style, name, trainer.max_steps)
+            yield _row(report, similarity, user.style, name, trainer.max_steps or 1000)
 
 
 def _row(report: StartsReport, similarity: int, style: str, name: str, max_steps: int) -> FtRow:
