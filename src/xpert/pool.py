@@ -25,6 +25,7 @@ __all__ = ["BLOCK", "PackedRows", "nearest_rows", "packed", "row_norms"]
 BLOCK = 16384
 """Rows of a block: 4 MB of 64 float32 axes."""
 
+_GROUP = 64
 _NOTHING = 1e-12
 Rows: TypeAlias = NDArray[np.intp]
 
@@ -153,7 +154,10 @@ def _candidates(basis: SubvectorBasis, rows: PackedRows, z: Array, n: int) -> Ro
         part = scores[start : start + BLOCK]
         np.dot(block, weights, out=part)
         part *= inverse[start : start + BLOCK]
-        return float(np.partition(part, len(part) - n)[len(part) - n]) if n < len(part) else -np.inf
+        tops = (
+            part[: len(part) // _GROUP * _GROUP].reshape(-1, _GROUP).max(axis=1)
+        )  # the n-th of these is no more than the n-th
+        return float(np.partition(tops, len(tops) - n)[len(tops) - n]) if n <= len(tops) else -np.inf
 
     with ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1))) as pool:
         least = max(pool.map(score, range(0, len(rows), BLOCK)))

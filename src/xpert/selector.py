@@ -187,7 +187,8 @@ class Selector:
         n = asked = min(self.top or _N_POOL, len(catalog))
         while True:
             rows, far = nearest_rows(catalog.basis, models, place.values, asked, metric=self.metric, axes=self.axes)
-            kept = [i for i, row in enumerate(rows.tolist()) if given is None or given.allow(catalog.models[row])]
+            found: list[int] = rows.tolist()
+            kept = [i for i, row in enumerate(found) if given is None or given.allow(catalog.models[row])]
             if len(kept) >= n or asked == len(catalog):
                 self._check_left(len(kept))
                 return rows[kept[:n]].tolist(), far[kept[:n]], len(rows) - len(kept)
