@@ -7,6 +7,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,20 @@ def picture_examples(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 def pipeline_of(tiny_pipelines: Any) -> Any:
     """The tiny base pipeline of a family (`xpert.testing.tiny_pipelines.FAMILIES`), made at first use."""
     return lambda family: tiny_pipelines(family)["base"]
+
+
+@pytest.fixture(scope="session")
+def exported(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Training artifacts of `tiny_base` with a new adapter of rank 4. Not to be changed."""
+    pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
+    pytest.importorskip("onnx", reason="needs the extra 'onnx'")
+    from xpert.trainers.export import OnnxExporter
+
+    out = tmp_path_factory.mktemp("exported") / "artifacts"
+    return OnnxExporter(rank=4, alpha=8, max_length=64).export(tiny_base, out)
+
+
+@pytest.fixture
+def artifacts(exported: Path, tmp_path: Path) -> Path:
+    """A copy of `exported` that a test may damage."""
+    return Path(shutil.copytree(exported, tmp_path / "artifacts"))

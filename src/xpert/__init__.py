@@ -6,7 +6,7 @@ The flow, in reading order::
 
 A server explains a pool of models with `Explainer` and publishes a `Catalog` (a `SubvectorBasis` with one coordinate row a
 model). A device finds its user's nearest model with `Selector`, may merge several with `Merger`, and fine-tunes the result
-with a `DeviceTrainer` such as `TorchTrainer` (text) or `DiffusionTrainer` (images). Names are imported at first use: ``import xpert`` loads no torch.
+with a `DeviceTrainer` such as `TorchTrainer` (text), `DiffusionTrainer` (images) or `OnnxTrainer` (text, without torch). Names are imported at first use: ``import xpert`` loads no torch.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from xpert.summarizers.instructions import Instruction
     from xpert.summarizers.vlm import VLMSummarizer
     from xpert.trainers.diffusion.trainer import DiffusionTrainer
+    from xpert.trainers.export.exporter import OnnxExporter
+    from xpert.trainers.onnx.trainer import OnnxTrainer
     from xpert.trainers.torch import TorchTrainer
     from xpert.types import (
         AnswerPair,
@@ -82,6 +84,8 @@ _HOME = {
     "xpert.summarizers.instructions": ["Instruction"],
     "xpert.summarizers.vlm": ["VLMSummarizer"],
     "xpert.trainers.diffusion.trainer": ["DiffusionTrainer"],
+    "xpert.trainers.export.exporter": ["OnnxExporter"],
+    "xpert.trainers.onnx.trainer": ["OnnxTrainer"],
     "xpert.trainers.torch": ["TorchTrainer"],
     "xpert.types": [
         "AnswerPair",
@@ -119,6 +123,8 @@ __all__ = [
     "Merger",
     "Modality",
     "ModelCard",
+    "OnnxExporter",
+    "OnnxTrainer",
     "Selection",
     "SelectionMethod",
     "Selector",

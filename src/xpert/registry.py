@@ -74,6 +74,7 @@ SUMMARIZERS = Registry(
         "hf": "xpert.summarizers.hf:HFSummarizer",
         "encoder": "xpert.summarizers.encoders:load_encoder",
         "vlm": "xpert.summarizers.vlm:VLMSummarizer",
+        "onnx": "xpert.summarizers.onnx:load_exported",
     },
 )
 SUBVECTORS = Registry(
@@ -112,6 +113,7 @@ TRAINERS = Registry(
     builtin={
         "torch": "xpert.trainers.torch:TorchTrainer",
         "diffusion": "xpert.trainers.diffusion.trainer:DiffusionTrainer",
+        "onnx": "xpert.trainers.onnx.trainer:OnnxTrainer",
     },
 )
 BASELINES = Registry(

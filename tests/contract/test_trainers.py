@@ -81,3 +81,15 @@ def test_diffusion_trainer_keeps_the_contract(
         examples=picture_examples,
         kind=OF_PIPELINES,
     )
+
+
+def test_onnx_trainer_keeps_the_contract(tiny_base: Path, tiny_adapters: dict[str, Path], tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
+    pytest.importorskip("onnx", reason="needs the extra 'onnx'")
+    from xpert.trainers.onnx.trainer import OnnxTrainer
+
+    def make() -> OnnxTrainer:
+        return OnnxTrainer(max_steps=12, lr=1e-2, batch_size=4, checkpoint_every=5, eval_every=4)
+
+    assert TRAINERS.get("onnx") is OnnxTrainer
+    check_trainer(make, tiny_base, tiny_adapters["tutor"], tmp_path, interrupted=interrupted_at_step_eight)

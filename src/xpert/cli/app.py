@@ -11,6 +11,7 @@ from xpert.cli.command import command
 from xpert.cli.demo import demo
 from xpert.cli.doctor import doctor
 from xpert.cli.explain import explain
+from xpert.cli.export import export
 from xpert.cli.merge import merge
 from xpert.cli.select import select
 from xpert.cli.show import show
@@ -19,7 +20,7 @@ from xpert.cli.zoo import zoo
 
 __all__ = ["build"]
 
-COMMANDS = (demo, explain, show, select, merge, train, zoo, doctor)
+COMMANDS = (demo, explain, show, select, merge, export, train, zoo, doctor)
 
 
 def build() -> Any:

@@ -17,7 +17,7 @@ from xpert.errors import SettingsError
 if TYPE_CHECKING:
     from xpert.types import Example, TrainingReport
 
-__all__ = ["train"]
+__all__ = ["modules", "train"]
 
 
 def train(
@@ -59,6 +59,8 @@ def train(
     eval_every: options.EvalEvery = None,
     checkpoint_every: options.CheckpointEvery = None,
     precision: options.PrecisionName = None,
+    micro_batch: options.MicroBatch = None,
+    threads: options.Threads = None,
     phone: options.Phone = None,
     seed: options.Seed = 0,
     device: DeviceOption = None,
@@ -88,7 +90,7 @@ def _known(factory: Callable[..., Any], name: str, given: Mapping[str, Any]) -> 
     anything = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
     settings = {**given}
     if "target_modules" in settings:
-        settings["target_modules"] = _modules(settings["target_modules"])
+        settings["target_modules"] = modules(settings["target_modules"])
     unknown = [] if anything else [key for key in settings if key not in parameters]
     if unknown:
         raise SettingsError(
@@ -105,7 +107,8 @@ def _examples(trainer: Any, data: str) -> list[Example]:
     return load_examples(data) if own is None else own(data)
 
 
-def _modules(names: str | None) -> str | list[str] | None:
+def modules(names: str | None) -> str | list[str] | None:
+    """Module names as a trainer takes them: a list, ``all-linear``, or None."""
     if names is None or names == "all-linear":
         return names
     return [name.strip() for name in names.split(",") if name.strip()]

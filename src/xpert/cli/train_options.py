@@ -30,6 +30,7 @@ __all__ = [
     "MaxLength",
     "MaxSteps",
     "MethodName",
+    "MicroBatch",
     "NoiseOffset",
     "Out",
     "Phone",
@@ -45,11 +46,12 @@ __all__ = [
     "Start",
     "TargetLoss",
     "TargetModules",
+    "Threads",
     "Warmup",
     "WeightDecay",
 ]
 
-_ALL, _TEXT, _IMAGES = "Options", "Options for text", "Options for images"
+_ALL, _TEXT, _IMAGES, _ONNX = "Options", "Options for text", "Options for images", "Options for ONNX artifacts"
 
 
 def _option(help_text: str, *, default: str | None = None, metavar: str | None = None, panel: str = _ALL) -> Any:
@@ -74,7 +76,7 @@ Out: TypeAlias = Annotated[
 Backend: TypeAlias = Annotated[
     str | None,
     _option(
-        "Who trains: torch (text), diffusion (images), or an installed plugin.",
+        "Who trains: torch (text), diffusion (images), onnx (text, without torch), or an installed plugin.",
         metavar="NAME",
         default="who accepts --start",
     ),
@@ -183,3 +185,8 @@ SnrGamma: TypeAlias = Annotated[
 NoiseOffset: TypeAlias = Annotated[
     float | None, _option("Noise that is common to a channel.", default="0", panel=_IMAGES)
 ]
+MicroBatch: TypeAlias = Annotated[
+    int | None,
+    _option("Examples that go through the model together; less memory, equal results.", default="a batch", panel=_ONNX),
+]
+Threads: TypeAlias = Annotated[int | None, _option("Threads of the processor.", default="one a core", panel=_ONNX)]

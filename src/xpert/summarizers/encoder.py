@@ -9,8 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from xpert.errors import (
     IncompatibleModelError,
     MissingDependencyError,
@@ -18,17 +16,17 @@ from xpert.errors import (
     SummarizerError,
 )
 from xpert.loading import choose_device
-from xpert.measured import measure_named
 from xpert.protocols import SummarizerDefaults
 from xpert.references import resolve
 from xpert.summarizers.answers import check_texts
 from xpert.summarizers.aspects import InstructionLike
-from xpert.summarizers.exemplars import Exemplars, shipped_exemplars
+from xpert.summarizers.encoding import defaults, described, difference_rows, find_candidates, find_exemplars
+from xpert.summarizers.exemplars import Exemplars
 from xpert.summarizers.instructions import LANGUAGE_STYLE, Instruction
-from xpert.summarizers.ranking import WordDirections, encoder_wording, listed_words
+from xpert.summarizers.ranking import WordDirections, encoder_wording
 from xpert.summarizers.whole_texts import encode_whole
 from xpert.tensors.files import sha256_bytes
-from xpert.types import AnswerPair, Array, Candidate, Summary
+from xpert.types import AnswerPair, Array, Summary
 from xpert.weights import digest, model_digest, weight_files
 
 __all__ = ["EncoderSummarizer", "adjectives"]
@@ -91,7 +89,7 @@ class EncoderSummarizer:
         self._token_budget, self._batch_size = token_budget, batch_size
         self._folder, self._dtype = _folder(str(reference)), dtype or "float32"
         self._model: Any = _load(self._folder, str(choose_device(device)), self._dtype)
-        self._max_tokens = _max_tokens(self._model)
+        self.max_tokens = _max_tokens(self._model)
         self._width = _width(self._model)
         self._with_exemplars = exemplars
         self._directions = WordDirections(self.encode, self.words, self.carriers)
@@ -104,10 +102,7 @@ class EncoderSummarizer:
     @property
     def instruction(self) -> str:
         """How it encodes."""
-        return (
-            f"difference of whole-text embeddings (chunks of {self._max_tokens} tokens, token-weighted mean); "
-            f"{listed_words(self._wording, LANGUAGE_STYLE)}, each said as: {' | '.join(self.carriers)}"
-        )
+        return described(self._wording, self.max_tokens)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -152,22 +147,12 @@ class EncoderSummarizer:
     @cached_property
     def _learnt(self) -> Exemplars | None:
         """What was learnt of these weights, for this aspect; None: nothing."""
-        if not self._with_exemplars or self._wording != LANGUAGE_STYLE:
-            return None
-        shipped = shipped_exemplars()
-        same = self._width == shipped.vectors.shape[1] and self.weights_digest == shipped.encoder
-        return shipped if same else None
+        return find_exemplars(self._wording, self._width, lambda: self.weights_digest) if self._with_exemplars else None
 
     @property
     def defaults(self) -> SummarizerDefaults:
-        """As measured in ``benchmarks/recorded_style_qa``: words stand closer to each other than an LLM's, the null is zero."""
-        return SummarizerDefaults(
-            eps_orth=0.25,
-            eps_dec=0.2,
-            subvectors="described" if self._learnt is None else "exemplary",
-            centering="none",
-            max_candidates=128,
-        )
+        """`xpert.summarizers.encoding.defaults`."""
+        return defaults(self._learnt)
 
     def summarize(self, pairs: Sequence[AnswerPair], *, n_candidates: int = 0) -> Summary:
         """Embed each pair; with ``n_candidates``, also words: those known by example, then those whose directions are nearest to the mean.
@@ -178,21 +163,11 @@ class EncoderSummarizer:
             xpert.errors.WeightsError: An embedding is not finite.
         """
         check_texts(pairs, self._name)
-        different = list(dict.fromkeys(text for pair in pairs for text in (pair.base, pair.other)))
-        row_of = {text: row for row, text in enumerate(different)}
-        rows = self.encode(different)
-        bases, others = [row_of[pair.base] for pair in pairs], [row_of[pair.other] for pair in pairs]
-        embeddings = rows[others] - rows[bases]
-        return Summary(embeddings=embeddings, candidates=self._candidates(pairs, embeddings, n_candidates))
-
-    def _candidates(self, pairs: Sequence[AnswerPair], embeddings: Array, n: int) -> tuple[Candidate, ...]:
-        learnt = self._learnt
-        if learnt is None or n < 1:
-            return self._directions.rank(embeddings, n)
-        measured = measure_named(pairs, learnt.measured).mean(axis=0, dtype=np.float64)
-        first = learnt.rank(embeddings.mean(axis=0, dtype=np.float64), measured)
-        others = [word for word in self.words if word not in learnt.words]
-        return (*first, *self._directions.rank(embeddings, n, others))[:n]
+        embeddings = difference_rows(pairs, self.encode)
+        words = find_candidates(
+            pairs, embeddings, n_candidates, directions=self._directions, words=self.words, learnt=self._learnt
+        )
+        return Summary(embeddings=embeddings, candidates=words)
 
     def encode(self, texts: Sequence[str]) -> Array:
         """``(N, D)`` float32 embeddings of whole texts: the mean of their chunks' unit vectors, weighted by tokens.
@@ -206,12 +181,21 @@ class EncoderSummarizer:
             texts,
             lambda chunks: _forward(model, chunks),
             tokenizer=model.tokenizer,
-            max_tokens=self._max_tokens,
+            max_tokens=self.max_tokens,
             width=self._width,
             token_budget=self._token_budget,
             batch_size=self._batch_size,
             name=self._name,
         )
+
+    @property
+    def model(self) -> Any:
+        """The sentence-transformers model.
+
+        Raises:
+            xpert.errors.SummarizerError: It is closed.
+        """
+        return self._loaded()
 
     def close(self) -> None:
         """Free the weights; a second call does nothing."""

@@ -15,12 +15,21 @@ import torch
 
 __all__ = ["tiny_adapter", "tiny_causal_lm", "tiny_full", "tiny_tokenizer"]
 
-Architecture = Literal["llama", "qwen2", "gpt2"]
+Architecture = Literal["llama", "qwen2", "qwen3", "smollm", "gemma", "gemma2", "gemma3", "gpt2"]
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% if m['role'] == 'assistant' %}<|end|>{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+_FAMILIES = {
+    "llama": "LlamaConfig",
+    "smollm": "LlamaConfig",  # SmolLM is one: tied embeddings, grouped queries
+    "qwen2": "Qwen2Config",
+    "qwen3": "Qwen3Config",
+    "gemma": "GemmaConfig",
+    "gemma2": "Gemma2Config",
+    "gemma3": "Gemma3TextConfig",
+}
 SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
 TEXT = (
     "the quick brown fox jumps over the lazy dog and the small cat sleeps in the warm sun",
@@ -176,13 +185,16 @@ def tiny_adapter(
 
 
 def _config(architecture: Architecture, vocab_size: int, hidden_size: int, layers: int, common: dict[str, Any]) -> Any:
-    from transformers import GPT2Config, LlamaConfig, Qwen2Config
+    import transformers
 
     if architecture == "gpt2":
-        return GPT2Config(
+        return transformers.GPT2Config(
             vocab_size=vocab_size, n_embd=hidden_size, n_layer=layers, n_head=4, n_positions=1024, **common
         )
-    family = {"llama": LlamaConfig, "qwen2": Qwen2Config}[architecture]
+    family: Any = getattr(transformers, _FAMILIES[architecture])
+    own: dict[str, Any] = {} if architecture in ("llama", "qwen2", "smollm") else {"head_dim": hidden_size // 4}
+    if architecture in ("gemma2", "gemma3"):
+        own |= {"sliding_window": 16, "query_pre_attn_scalar": hidden_size // 4}
     return family(
         vocab_size=vocab_size,
         hidden_size=hidden_size,
@@ -191,5 +203,6 @@ def _config(architecture: Architecture, vocab_size: int, hidden_size: int, layer
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=1024,
+        **own,
         **common,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xpert.artifacts.header import kind_of_artifacts
 from xpert.registry import TRAINERS
 
 __all__ = ["trainer_for"]
@@ -15,6 +16,10 @@ def trainer_for(start: str | Path) -> str:
     Raises:
         xpert.errors.ReferenceNotFoundError: The start names nothing.
     """
+    if (
+        kind_of_artifacts(start) == "training"
+    ):  # told by its header: where it is used, the others may not even be importable
+        return "onnx"
     names = TRAINERS.names()
     for name in names:
         accepts = getattr(TRAINERS.get(name), "accepts", None)

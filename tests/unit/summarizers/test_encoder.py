@@ -174,7 +174,7 @@ def taught(folder: Path, monkeypatch: pytest.MonkeyPatch, *, encoder: str | None
         vectors=np.eye(2, plain.width, dtype=np.float32),
         encoder=encoder or plain.weights_digest,
     )
-    monkeypatch.setattr("xpert.summarizers.encoder.shipped_exemplars", lambda: learnt)
+    monkeypatch.setattr("xpert.summarizers.encoding.shipped_exemplars", lambda: learnt)
     return EncoderSummarizer(folder)
 
 

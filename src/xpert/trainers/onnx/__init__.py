@@ -1,0 +1,1 @@
+"""Training from ONNX artifacts alone: no torch, no Transformers."""
