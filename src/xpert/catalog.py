@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import numpy as np
 
 from xpert.basis import SubvectorBasis
 from xpert.catalog_card import card_text
@@ -31,13 +33,19 @@ from xpert.catalog_files import (
 )
 from xpert.catalog_hub import download, upload
 from xpert.catalog_pairs import PAIRS, PairRows
-from xpert.errors import CatalogCorruptError, CatalogError, ReferenceNotFoundError, did_you_mean
-from xpert.provenance import Provenance
+from xpert.catalog_pool import DTYPES, LazyModels, open_pool, pool_files
+from xpert.errors import CatalogCorruptError, CatalogError, ReferenceNotFoundError, SettingsError, did_you_mean
+from xpert.pool import PackedRows
+from xpert.provenance import PLAIN, POOL, Provenance
 from xpert.telling import by_axis, told
 from xpert.types import Array, Example, Explanation, ModelCard
 
 __all__ = ["Catalog"]
 
+MANY = 10_000
+"""From so many models on a catalog is written as a pool."""
+MOST_TOLD = 200
+"""At most so many models stand in the card."""
 EMBEDDINGS = "embeddings.safetensors"
 REFERENCE = "reference.safetensors"
 
@@ -50,8 +58,8 @@ class Catalog:
 
     Attributes:
         basis: The ``K`` axes.
-        models: One card a model, in the order of the rows.
-        coordinates: ``(M, K)`` float32 coefficients.
+        models: One card a model, in the order of the rows; of a pool, parsed as they are asked for.
+        coordinates: ``(M, K)`` float32 coefficients; of a pool, read as they are asked for.
         stderr: ``(M, K)`` float32 standard errors over the probe pairs.
         provenance: The header.
         base_answers: The base's answers to the probe prompts, for devices whose data has no prompts.
@@ -63,9 +71,9 @@ class Catalog:
     """
 
     basis: SubvectorBasis
-    models: tuple[ModelCard, ...]
-    coordinates: Array
-    stderr: Array
+    models: Sequence[ModelCard]
+    coordinates: Array | PackedRows
+    stderr: Array | PackedRows
     provenance: Provenance
     base_answers: tuple[Example, ...]
     embeddings: Array | None = None
@@ -74,7 +82,7 @@ class Catalog:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The models' names, in the order of the rows."""
+        """The models' names, in the order of the rows: of a pool, all its lines are parsed."""
         return tuple(card.name for card in self.models)
 
     def __len__(self) -> int:
@@ -84,7 +92,10 @@ class Catalog:
         return iter(self.names)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names
+        try:
+            return self.row(str(name)) >= 0
+        except ReferenceNotFoundError:
+            return False
 
     def __getitem__(self, name: str) -> Explanation:
         """The explanation of a model.
@@ -92,12 +103,16 @@ class Catalog:
         Raises:
             xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
         """
-        fit, row = self.provenance.fits[self.card(name).name], self.names.index(name)
+        return self._explanation(self.row(name))
+
+    def _explanation(self, row: int) -> Explanation:
+        name = self.models[row].name
+        fit, errors = self.provenance.fits[name], self.stderr[row]
         words = told(self.basis, self.coordinates[row], self.models[row].candidates)
         return Explanation(
             name=name,
             words=by_axis(words),
-            stderr=tuple(float(self.stderr[row, i]) for i, _, _ in words),
+            stderr=tuple(float(errors[i]) for i, _, _ in words),
             residual=fit.residual,
             named_share=fit.named_share,
             measured_share=fit.measured_share,
@@ -111,33 +126,59 @@ class Catalog:
         Raises:
             xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
         """
+        return self.models[self.row(name)]
+
+    def row(self, name: str) -> int:
+        """The row of a model.
+
+        Raises:
+            xpert.errors.ReferenceNotFoundError: The catalog has no model of this name.
+        """
+        if isinstance(self.models, LazyModels):
+            return self.models.find(name)
         if name not in self.names:
             raise ReferenceNotFoundError(
                 f"no model {name!r} in the catalog{did_you_mean(name, self.names)}: it has {', '.join(self.names)}"
             )
-        return self.models[self.names.index(name)]
+        return self.names.index(name)
 
-    def save_pretrained(self, folder: str | Path, *, server_files: bool = True) -> Path:
+    def save_pretrained(self, folder: str | Path, *, server_files: bool = True, pool: str | None = None) -> Path:
         """Write the catalog as a folder, which appears whole or not at all; an older catalog there is replaced at the end.
 
         Args:
             folder: Where.
             server_files: Whether `xpert.catalog_files.SERVER_FILES` are written too, which devices do without.
+            pool: ``float32``, ``float16`` or ``int8``: written as a pool (format version 2), which is opened without reading it,
+                with coordinates of this type. None: as it is; from 10,000 models on a pool in float32.
 
         Raises:
             xpert.errors.CatalogError: The folder holds something else.
+            xpert.errors.SettingsError: ``pool`` is unknown.
         """
+        if pool is None and (isinstance(self.coordinates, PackedRows) or len(self) >= MANY):
+            pool = str(self.coordinates.stored.dtype) if isinstance(self.coordinates, PackedRows) else "float32"
+        if pool not in (None, *DTYPES):
+            raise SettingsError(f"pool: expected one of {', '.join(DTYPES)}, got {pool!r}")
+        header = replace(self.provenance, format_version=PLAIN if pool is None else POOL)
         contents: dict[str, bytes | Iterable[bytes]] = {
-            HEADER: to_json(self.provenance.to_json()),
+            HEADER: to_json(header.to_json()),
             "basis.safetensors": to_tensors(vectors=self.basis.vectors, null=self.basis.null),
             "words.json": to_json([asdict(axis) for axis in self.basis.axes]),
-            "coordinates.safetensors": to_tensors(coordinates=self.coordinates, stderr=self.stderr),
-            "models.jsonl": to_jsonl(asdict(card) for card in self.models),
             "base_answers.jsonl": to_jsonl(
                 {"prompt": answer.prompt, "response": answer.response} for answer in self.base_answers
             ),
-            "README.md": card_text(self.provenance, [self[name] for name in self], self.models, self.basis).encode(),
+            "README.md": card_text(header, *self._told(), self.basis, n_models=len(self)).encode(),
         }
+        if pool is None:
+            contents["coordinates.safetensors"] = to_tensors(
+                coordinates=np.asarray(self.coordinates), stderr=np.asarray(self.stderr)
+            )
+            contents["models.jsonl"] = to_jsonl(asdict(card) for card in self.models)
+        else:
+            fits = self.provenance.fits
+            contents |= pool_files(
+                self.basis, self.models, self.coordinates, self.stderr, fits, dtype=pool, device=not server_files
+            )
         if server_files and self.embeddings is not None:
             contents[EMBEDDINGS] = to_tensors(embeddings=self.embeddings)
         if server_files and self.pairs is not None:
@@ -145,6 +186,11 @@ class Catalog:
         if server_files and self.reference is not None:
             contents[REFERENCE] = to_tensors(reference=self.reference)
         return write_folder(folder, contents)
+
+    def _told(self) -> tuple[list[Explanation], Sequence[ModelCard]]:
+        """What the card tells of the first models."""
+        cards = self.models[:MOST_TOLD]
+        return [self._explanation(row) for row in range(len(cards))], cards
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Catalog:
@@ -173,12 +219,18 @@ class Catalog:
 
         provenance = Provenance.from_json(*parsed(HEADER))
         axes = axes_from(*parsed("words.json"))
-        models = models_from(*read("models.jsonl"))
-        m, k, d = len(models), len(axes), provenance.width + len(provenance.measured)
-        if set(provenance.fits) != {card.name for card in models} or len(provenance.fits) != m:
-            raise CatalogCorruptError(f"{folder / 'models.jsonl'}: its models are not those of {HEADER}")
+        k, d = len(axes), provenance.width + len(provenance.measured)
         vectors = from_tensors(*read("basis.safetensors"), {"vectors": (k, d), "null": (d,)})
-        places = from_tensors(*read("coordinates.safetensors"), {"coordinates": (m, k), "stderr": (m, k)})
+        if provenance.format_version == POOL:
+            provenance, models, coordinates, stderr = open_pool(folder, hashes, provenance, k)
+        else:
+            models = models_from(*read("models.jsonl"))
+            if set(provenance.fits) != {card.name for card in models} or len(provenance.fits) != len(models):
+                raise CatalogCorruptError(f"{folder / 'models.jsonl'}: its models are not those of {HEADER}")
+            shape = (len(models), k)
+            found = from_tensors(*read("coordinates.safetensors"), {"coordinates": shape, "stderr": shape})
+            coordinates, stderr = found["coordinates"], found["stderr"]
+        m = len(models)
         embeddings = None
         if (folder / EMBEDDINGS).is_file() and EMBEDDINGS in hashes:
             embeddings = from_tensors(*read(EMBEDDINGS), {"embeddings": (m, d)})["embeddings"]
@@ -198,8 +250,8 @@ class Catalog:
         return cls(
             basis=basis,
             models=models,
-            coordinates=places["coordinates"],
-            stderr=places["stderr"],
+            coordinates=coordinates,
+            stderr=stderr,
             provenance=provenance,
             base_answers=answers_from(*read("base_answers.jsonl")),
             embeddings=embeddings,

@@ -17,7 +17,12 @@ _WORDS = 5
 
 
 def card_text(
-    provenance: Provenance, explanations: Sequence[Explanation], models: Sequence[ModelCard], basis: SubvectorBasis
+    provenance: Provenance,
+    explanations: Sequence[Explanation],
+    models: Sequence[ModelCard],
+    basis: SubvectorBasis,
+    *,
+    n_models: int,
 ) -> str:
     """Markdown with YAML front matter: the models, each in its strongest words, and how the catalog was made."""
     p = provenance
@@ -38,12 +43,13 @@ def card_text(
             "",
             "# A catalog of personalized models",
             "",
-            f"{len(models)} models of `{p.base}`, explained by `{p.summarizer}` in {len(basis)} axes: "
+            f"{n_models} models of `{p.base}`, explained by `{p.summarizer}` in {len(basis)} axes: "
             f"{kinds.count('word')} words, {kinds.count('measured')} measured quantities, {kinds.count('unnamed')} unnamed directions.",
             "",
             "| model | in words (± standard error) | left over by words | reference |",
             "|---|---|---|---|",
             *rows,
+            *([f"| ... and {n_models - len(models)} more | | | |"] if n_models > len(models) else []),
             "",
             "## How it was made",
             "",

@@ -33,8 +33,10 @@ DEVICE_FILES = (
     "base_answers.jsonl",
     "README.md",
 )
-SERVER_FILES = ("embeddings.safetensors", "pairs.safetensors", "reference.safetensors")
+SERVER_FILES = ("embeddings.safetensors", "pairs.safetensors", "reference.safetensors", "fits.safetensors")
 """Files that a device does without: they may be missing from a folder."""
+POOL_FILES = ("index.safetensors",)
+"""Files that a catalog of very many models (format version 2) has besides."""
 
 Hashes: TypeAlias = Mapping[str, tuple[str, int]]
 """File name to SHA-256 and size in bytes."""
@@ -149,7 +151,7 @@ def _read_hashes(folder: Path) -> Hashes:
     entries: dict[str, tuple[str, int]] = {}
     for name, entry in value.items() if isinstance(value, dict) else ():
         if (
-            name not in (*DEVICE_FILES, *SERVER_FILES)
+            name not in (*DEVICE_FILES, *SERVER_FILES, *POOL_FILES)
             or not isinstance(entry, dict)
             or set(entry) != {"sha256", "bytes"}
         ):

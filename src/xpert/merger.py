@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from xpert.catalog import Catalog
 from xpert.errors import RecordedModelError, SettingsError
 from xpert.mergers.base import Member, MergeMethod
-from xpert.mergers.weights import promising, sparse_weights
+from xpert.mergers.weights import PROMISING, promising, sparse_weights
+from xpert.pool import PackedRows, nearest_rows
 from xpert.registry import MERGERS
 from xpert.space import places, restrict
 from xpert.telling import by_axis, told
@@ -80,9 +82,7 @@ class Merger:
                 f"selection: {z_user.shape[0]} coordinates, the catalog has {len(catalog.basis)} axes: "
                 "select again with this catalog"
             )
-        candidates = [i for i, card in enumerate(catalog.models) if card.kind != "recorded"] or list(
-            range(len(catalog))
-        )
+        candidates = self._candidates(selection)
         both = np.vstack([z_user[None], catalog.coordinates[candidates]])
         found = places(catalog.basis, both, selection.axes)
         user, keep = found[0], promising(found[1:], found[0])
@@ -103,7 +103,7 @@ class Merger:
         basis, words = restrict(catalog.basis, merged, selection.axes)
         before, after = models[int(apart.argmin())], weights @ models
         return MergePlan(
-            weights={catalog.names[row]: float(weights[i]) for i, row in zip(order, members, strict=True)},
+            weights={catalog.models[row].name: float(weights[i]) for i, row in zip(order, members, strict=True)},
             distance_before=float(apart.min()) / length,
             distance_after=float(np.linalg.norm(after - user)) / length,
             words=by_axis(told(basis, words, [word for row in members for word in catalog.models[row].candidates])),
@@ -114,10 +114,23 @@ class Merger:
             considered=len(models),
         )
 
+    def _candidates(self, selection: Selection) -> list[int]:
+        """Rows that may be members: all that can be merged; of a pool the nearest to the user, and to what the nearest leaves."""
+        catalog = self.catalog
+        rows: Sequence[int] = range(len(catalog))
+        if isinstance(catalog.coordinates, PackedRows):
+            z = selection.coordinates.values
+            near = nearest_rows(catalog.basis, catalog.coordinates, z, PROMISING, axes=selection.axes)[0]
+            e, m = places(catalog.basis, np.stack([z, catalog.coordinates[int(near[0])]]), selection.axes)
+            left = catalog.basis.project(e - m * max(float(e @ m), 0.0) / max(float(m @ m), 1e-12))
+            rest = nearest_rows(catalog.basis, catalog.coordinates, left, PROMISING, axes=selection.axes)[0]
+            rows = np.union1d(near, rest).tolist()
+        return [row for row in rows if catalog.models[row].kind != "recorded"] or list(rows)
+
     def _noise(self, selection: Selection, row: int) -> Wide:
         """``(draws, D)`` sampling noise of the user's place and of a model's; as long as the reliabilities say, where they are known."""
         catalog, rng = self.catalog, np.random.default_rng(self.catalog.provenance.seed)
-        known = catalog.provenance.fits[catalog.names[row]].reliability.get(selection.axes)
+        known = catalog.provenance.fits[catalog.models[row].name].reliability.get(selection.axes)
         sources = (
             (selection.coordinates.values, selection.coordinates.stderr, selection.reliability),
             (catalog.coordinates[row], catalog.stderr[row], known),

@@ -12,10 +12,12 @@ from xpert.errors import CatalogError, CatalogVersionError, SettingsError
 from xpert.summarizers.instructions import Instruction
 from xpert.types import Generation
 
-__all__ = ["FORMAT_VERSION", "Fit", "Provenance", "strict_fields"]
+__all__ = ["FORMAT_VERSION", "PLAIN", "POOL", "Fit", "Provenance", "strict_fields"]
 
-FORMAT_VERSION = 1
-"""The newest catalog format that this version of xpert reads, and the one it writes."""
+FORMAT_VERSION = 2
+"""The newest catalog format that this version of xpert reads."""
+PLAIN, POOL = 1, 2
+"""What it writes: the oldest version that can hold a catalog; 2 is for very many models, whose fits are not in the header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,7 @@ class Provenance:
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     wording: Instruction | None = None
-    format_version: int = FORMAT_VERSION
+    format_version: int = PLAIN
 
     @property
     def match_threshold(self) -> float:
@@ -104,12 +106,16 @@ class Provenance:
 
     def to_json(self) -> dict[str, Any]:
         """The header as JSON values, ``format_version`` first; a wording comes with its hash; it, settings and limits are left out where there are none."""
-        plain: dict[str, Any] = asdict(replace(self, wording=None)) | {"measured": list(self.measured)}
+        plain: dict[str, Any] = asdict(
+            replace(self, wording=None, fits=self.fits if self.format_version == PLAIN else {})
+        ) | {"measured": list(self.measured)}
         del plain["wording"]
         for name in _OPTIONAL:
             if not plain[name]:
                 del plain[name]
-        for fit in plain["fits"].values():
+        if self.format_version == POOL:
+            del plain["fits"]
+        for fit in plain.get("fits", {}).values():
             if not fit["reliability"]:
                 del fit["reliability"]
         return {"format_version": self.format_version} | plain | _wording_json(self.wording)
@@ -124,6 +130,8 @@ class Provenance:
         """
         check_version(value, where)
         value, wording = _without_wording(value, where)
+        if value["format_version"] == POOL:
+            value = {"fits": {}} | value
         given = strict_fields(cls, {name: {} for name in _OPTIONAL} | value | {"wording": None}, where, _TYPES)
         fits = {
             str(name): Fit(**strict_fields(Fit, _with_reliability(fit), f"{where}, fits, {name}", _FIT_TYPES))

@@ -16,6 +16,7 @@ from xpert.errors import DataError, SettingsError, SummarizerError
 from xpert.evidence import nearer_by, strongest, uncovered
 from xpert.matching import distance_limit, outside, reliability
 from xpert.mergers.weights import best_weights
+from xpert.pool import PackedRows, nearest_rows
 from xpert.protocols import Summarizer
 from xpert.space import METRICS, AxesName, Metric, distances, kinds_of, places, restrict
 from xpert.telling import by_axis, told
@@ -23,6 +24,8 @@ from xpert.types import N_SAID, AnswerPair, Array, Coordinates, Example, Selecti
 
 __all__ = ["Selector"]
 
+_N_POOL = 100
+"""So many models of a pool are ranked."""
 _N_NEAR = 50
 """Among so many nearest models a sum is looked for, when words are missing."""
 
@@ -42,6 +45,7 @@ class Selector:
         device: Where the summarizer computes. None: it chooses.
         dtype: Its number type. None: it chooses.
         constraints: Which models may be chosen at all. None: every one.
+        top: How many models are ranked. None: all; of a pool (`Catalog.save_pretrained`) the 100 nearest.
 
     Source: Wang et al. 2025 (arXiv 2504.13938), section 3.2; the metric of the embedding space and directions are ours.
     """
@@ -55,15 +59,18 @@ class Selector:
     device: str | None = None
     dtype: str | None = None
     constraints: Constraints | None = None
+    top: int | None = None
 
     def __post_init__(self) -> None:
         """Check options.
 
         Raises:
-            xpert.errors.SettingsError: Metric or axes are unknown, or the catalog has no such axis.
+            xpert.errors.SettingsError: Metric or axes are unknown, the catalog has no such axis, or ``top`` is below 1.
         """
         if self.metric not in METRICS:
             raise SettingsError(f"metric: expected one of {', '.join(METRICS)}, got {self.metric!r}")
+        if self.top is not None and self.top < 1:
+            raise SettingsError(f"top: expected 1 or more, got {self.top}")
         if not self.catalog.basis.where(kinds_of(self.axes)):
             raise SettingsError(f"axes={self.axes!r}: the catalog has no such axis; choose other axes")
 
@@ -135,27 +142,24 @@ class Selector:
         """The selection for a place and, where they are known, the embeddings ``(P, D)`` of the pairs behind it."""
         catalog = self.catalog
         pairs = None if rows is None else catalog.basis.project(rows)
-        allowed = self._allowed()
-        z = catalog.coordinates[allowed]
-        far = distances(catalog.basis, z, place.values, metric=self.metric, axes=self.axes)
-        order = np.argsort(far, kind="stable")
-        ranked, distance = [allowed[int(i)] for i in order], float(far[order[0]])
+        ranked, far, excluded = self._nearest(place)
+        z, distance = catalog.coordinates[ranked], float(far[0])
         compared, values = restrict(catalog.basis, place.values, self.axes)
         words, errors = told(compared, values, said), self._errors(place, pairs)
         shares = self._shares(z, pairs)
         verdict = self._verdict(place, pairs, ranked[0], distance, paired=paired)
         matched = distance <= verdict.threshold
         return Selection(
-            best=catalog.names[ranked[0]],
+            best=catalog.models[ranked[0]].name,
             matched=matched,
-            ranking=tuple((catalog.names[row], float(far[i])) for row, i in zip(ranked, order, strict=True)),
+            ranking=tuple((catalog.models[row].name, float(d)) for row, d in zip(ranked, far, strict=True)),
             words=by_axis(words),
             coordinates=place,
             threshold=verdict.threshold,
             axes=self.axes,
             paired=paired,
             stderr=tuple(errors[compared.words[i]] for i, _, _ in words) if errors else (),
-            probabilities=None if shares is None else tuple(float(shares[int(i)]) for i in order),
+            probabilities=None if shares is None else tuple(shares.tolist()),
             strength=verdict.strength,
             likeness=verdict.likeness,
             least_likeness=verdict.least_likeness,
@@ -164,24 +168,42 @@ class Selector:
             reasons=self._nearer(place, ranked[0], None),
             over_next=self._nearer(place, *ranked[:2]) if len(ranked) > 1 else (),
             missing=() if matched else self._missing(place, ranked, said),
-            excluded=len(catalog) - len(allowed),
+            excluded=excluded,
         )
 
-    def _allowed(self) -> list[int]:
-        """Rows of the models that may be chosen."""
-        if self.constraints is None:
-            return list(range(len(self.catalog)))
-        rows = [row for row, card in enumerate(self.catalog.models) if self.constraints.allow(card)]
-        if not rows:
+    def _nearest(self, place: Coordinates) -> tuple[list[int], Array, int]:
+        """Rows of the models that may be chosen, nearest first, their distances, and how many were left out.
+
+        Of a pool the nearest only; those left out are counted as far as was looked.
+        """
+        catalog, given = self.catalog, self.constraints
+        models, n = catalog.coordinates, self.top or len(catalog)
+        if not isinstance(models, PackedRows):
+            far = distances(catalog.basis, models, place.values, metric=self.metric, axes=self.axes)
+            order: list[int] = np.argsort(far, kind="stable").tolist()
+            allowed = [row for row in order if given is None or given.allow(catalog.models[row])]
+            self._check_left(len(allowed))
+            return allowed[:n], far[allowed[:n]], len(order) - len(allowed)
+        n = asked = min(self.top or _N_POOL, len(catalog))
+        while True:
+            rows, far = nearest_rows(catalog.basis, models, place.values, asked, metric=self.metric, axes=self.axes)
+            found: list[int] = rows.tolist()
+            kept = [i for i, row in enumerate(found) if given is None or given.allow(catalog.models[row])]
+            if len(kept) >= n or asked == len(catalog):
+                self._check_left(len(kept))
+                return rows[kept[:n]].tolist(), far[kept[:n]], len(rows) - len(kept)
+            asked = min(8 * asked, len(catalog))
+
+    def _check_left(self, n: int) -> None:
+        if n == 0 and self.constraints is not None:
             raise SettingsError(
                 f"constraints: none of the catalog's {len(self.catalog)} models has {self.constraints.told}: allow more"
             )
-        return rows
 
     def _verdict(self, place: Coordinates, pairs: Array | None, row: int, distance: float, *, paired: bool) -> _Verdict:
         """How far a match may be, and how like and how strong the user is, as far as the catalog and the pairs tell."""
         catalog, made = self.catalog, self.catalog.provenance
-        model = made.fits[catalog.names[row]].reliability.get(self.axes)
+        model = made.fits[catalog.models[row].name].reliability.get(self.axes)
         least = made.match_limits.get(f"{self.axes}:{'paired' if paired else 'unpaired'}")
         lengths = self._lengths(place, row)
         strength = lengths[0] / lengths[1] if lengths[1] > 0 else None

@@ -31,7 +31,7 @@ FILES = [
     "xpert.json",
 ]
 
-SERVER_FILES = ["embeddings.safetensors", "pairs.safetensors", "reference.safetensors"]
+SERVER_FILES = ["embeddings.safetensors", "pairs.safetensors", "reference.safetensors", "fits.safetensors"]
 
 
 def make_catalog(*, names: tuple[str, ...] = ("tutor", "poet"), seed: int = 0) -> Catalog:
@@ -195,7 +195,7 @@ def test_truncated_safetensors_with_a_fitting_hash(tmp_path: Path) -> None:
 def test_a_newer_format_says_both_versions(tmp_path: Path, hashed: bool) -> None:
     folder = saved(tmp_path)
     edit_header(folder, lambda header: header.update(format_version=7), hashed=hashed)
-    with pytest.raises(CatalogVersionError, match="format version 7, this xpert reads up to 1: upgrade xpert"):
+    with pytest.raises(CatalogVersionError, match="format version 7, this xpert reads up to 2: upgrade xpert"):
         Catalog.from_pretrained(folder)
 
 
