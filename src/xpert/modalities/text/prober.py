@@ -156,6 +156,10 @@ class TextProber:
         if kind == "recorded":
             self._answers_of(reference)
         elif kind == "adapter":
+            if not (folder / "adapter_config.json").is_file():
+                raise IncompatibleModelError(
+                    f"model {reference!r} is a LoRA of an image pipeline: expected a causal LM, a PEFT adapter or answers"
+                )
             check_declared(reference, declared_base(folder), self.base, self.folder, lambda: self._digest)
             self._check_on_skeleton(folder)
         elif kind == "full":

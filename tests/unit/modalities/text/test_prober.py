@@ -409,3 +409,8 @@ def test_prompts_that_come_with_the_base(prober: TextProber, tiny_base: Path, tm
         answers.write_text('{"prompt": "c", "response": "C"}', encoding="utf-8")
     with TextModality().open(str(folder), device="cpu") as own, pytest.raises(DataError, match="no prompt in it"):
         own.prompts([f"answers:{answers}"])
+
+
+def test_a_lora_of_an_image_pipeline_is_one_clear_line(prober: TextProber) -> None:
+    with pytest.raises(IncompatibleModelError, match="LoRA of an image pipeline"):
+        prober.card("neon", "zoo:pictures-neon")
