@@ -346,5 +346,5 @@ def user_pairs(
 
 def _target(name: str) -> str:
     """What a summarizer's name names, however it is run: ``hf:org/x`` and ``streamed:org/x`` are the same model."""
-    scheme, _, target = name.partition(":")
-    return name if scheme == "zoo" else target or name
+    target = name.partition(":")[2].removeprefix("zoo:")
+    return target or name

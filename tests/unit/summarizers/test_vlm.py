@@ -60,7 +60,7 @@ def test_words_are_tried_out_where_the_turn_ends(model: VisionLanguageModel) -> 
     head = model.read(inputs)
     assert head.position < head.n_tokens
     token = torch.tensor([[77]])
-    stepped = next(iter(model.step(token, torch.full_like(token, head.position), copy.deepcopy(head.cache))))
+    stepped = next(iter(model.step(token, [torch.full_like(token, head.position)], [copy.deepcopy(head.cache)])))
     longer = dict(inputs) | {"input_ids": torch.cat([inputs["input_ids"], token], dim=1)}
     longer["attention_mask"] = torch.ones_like(longer["input_ids"])
     if "mm_token_type_ids" in longer:
