@@ -207,6 +207,7 @@ def test_answers_to_look_at_are_painted_once_more(report: DemoReport, monkeypatc
 
 
 def test_users_of_pictures_are_drawn_on_their_own_side() -> None:
+    pytest.importorskip("PIL", reason="needs the extra 'diffusion'")
     from xpert.evaluation.demo_pictures import picture_mixed_user, picture_trainee, picture_users
     from xpert.zoo.pictures import split_of
 
