@@ -95,7 +95,9 @@ def test_an_encoders_words_are_the_aspects_and_are_shown(
     assert words <= set(aspect.words)
     place = Selector(catalog).locate([Example(response="你好，朋友！")])
     assert np.isfinite(place.values).all()
-    card = card_text(catalog.provenance, [catalog[name] for name in catalog], catalog.models, catalog.basis, n_models=len(catalog))
+    card = card_text(
+        catalog.provenance, [catalog[name] for name in catalog], catalog.models, catalog.basis, n_models=len(catalog)
+    )
     console = Console(width=200, record=True, file=StringIO())
     console.print(explanation_table(catalog))
     shown = console.export_text()

@@ -151,7 +151,9 @@ def test_something_between_the_layers(folder: Path, monkeypatch: pytest.MonkeyPa
     from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
     plain = LlamaDecoderLayer.__call__
-    monkeypatch.setattr(LlamaDecoderLayer, "__call__", lambda self, *args, **kwargs: moved(plain(self, *args, **kwargs)))
+    monkeypatch.setattr(
+        LlamaDecoderLayer, "__call__", lambda self, *args, **kwargs: moved(plain(self, *args, **kwargs))
+    )
     with pytest.raises(IncompatibleModelError, match="do not go from layer to layer unchanged"):
         opened(folder)
 
