@@ -17,6 +17,7 @@ from xpert.errors import CatalogError, IncompatibleModelError, SettingsError, Su
 from xpert.images import is_image, open_image
 from xpert.probing import check_names
 from xpert.protocols import Prober
+from xpert.provenance import Provenance
 from xpert.references import parse_reference
 from xpert.types import Generation
 
@@ -171,8 +172,17 @@ def check_summarizer(catalog: Catalog, name: str, instruction: str, width: int, 
     if not same or (instruction, width) != (made.instruction, made.width):
         raise SummarizerError(
             f"summarizer {name!r} is not the one that made the catalog ({made.summarizer!r}): its weights, instruction or "
-            "number type are others; give the same, or explain all models again"
+            f"number type are others; give the same, or explain all models again{_before_examples(made)}"
         )
+
+
+def _before_examples(made: Provenance) -> str:
+    """What helps where a text encoder has since learnt words by example (ADR 8), which a catalog of before it was made without."""
+    if made.subvectors != "described" or not made.summarizer.startswith("encoder:"):
+        return ""
+    return (
+        "; if it was made before xpert had words known by example: summarizer=EncoderSummarizer(..., exemplars=False)"
+    )
 
 
 def check_source(catalog: Catalog, fingerprint: str | None) -> None:

@@ -72,8 +72,16 @@ def _fit(fits: Sequence[Fit], weights: np.ndarray[tuple[int], np.dtype[np.float6
     """How well the axes describe the sum: the members' mean by weight, as nothing was measured anew."""
     share = np.abs(weights) / np.abs(weights).sum() if weights.any() else np.full(len(fits), 1 / len(fits))
     names = ("residual", "named_share", "measured_share", "unnamed_share")
-    means = {name: float(share @ [getattr(fit, name) for fit in fits]) for name in names}
-    return Fit(**means, converged=all(fit.converged for fit in fits))
+    residual, named, measured, unnamed = (float(share @ [getattr(fit, name) for fit in fits]) for name in names)
+    known = set(fits[0].reliability).intersection(*(fit.reliability for fit in fits))
+    return Fit(
+        residual=residual,
+        named_share=named,
+        measured_share=measured,
+        unnamed_share=unnamed,
+        converged=all(fit.converged for fit in fits),
+        reliability={axes: float(share @ [fit.reliability[axes] for fit in fits]) for axes in sorted(known)},
+    )
 
 
 def _sum(rows: Array, weights: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Array:

@@ -21,6 +21,7 @@ from xpert.errors import (
     SummarizerError,
 )
 from xpert.explainer import Explainer
+from xpert.growing import check_summarizer
 from xpert.measured import MEASURED
 from xpert.protocols import SubvectorContext
 from xpert.testing.fakes import FakeSummarizer, fake_text
@@ -281,3 +282,10 @@ def test_another_setting_of_the_sub_vectors_is_refused() -> None:
     with pytest.raises(SettingsError, match="other settings of 'planted'"):
         explainer(subvectors=Said("2 prompts")).extend(catalog, models("poetic"))
     assert "poetic" in explainer(subvectors=Said("24 prompts")).extend(catalog, models("poetic"))
+
+
+def test_an_encoders_catalog_of_before_words_known_by_example_says_how_it_grows() -> None:
+    catalog = explainer().explain(models(*STYLES))
+    made = replace(catalog.provenance, summarizer="encoder:minilm", subvectors="described")
+    with pytest.raises(SummarizerError, match="exemplars=False"):
+        check_summarizer(replace(catalog, provenance=made), "encoder:minilm", "another", made.width, None)

@@ -46,7 +46,9 @@ def made(references: dict[str, Path], base: Path) -> Catalog:
         "coefficients": "least-squares",
         "candidate_order": "given",
         "n_candidates_examined": 2,
-        "fits": {name: Fit(residual=0.1 * i, **fit) for i, name in enumerate(names)},
+        "fits": {
+            name: Fit(residual=0.1 * i, reliability={"all": 0.5 + 0.1 * i}, **fit) for i, name in enumerate(names)
+        },
         "match_thresholds": {"direction:all": 0.6},
     }
     cards = [
@@ -109,6 +111,7 @@ def test_a_merged_model_stands_at_the_weighted_sum(tiny_catalog: Catalog, merged
     assert grown.embeddings is not None
     assert np.allclose(grown.embeddings[-1], 0.5 * tiny_catalog.embeddings[0] + 0.25 * tiny_catalog.embeddings[1])
     assert grown.provenance.fits["mix"].residual == pytest.approx(0.1 / 3)
+    assert grown.provenance.fits["mix"].reliability == pytest.approx({"all": 0.5 + 0.1 / 3})
     again = Catalog.from_pretrained(grown.save_pretrained(tmp_path / "catalog"))
     assert again.names == grown.names
     assert np.array_equal(again.coordinates, grown.coordinates)

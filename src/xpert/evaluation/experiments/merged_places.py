@@ -108,9 +108,10 @@ def merged_places(
 def merged_places_table(rows: Sequence[MergedPlace]) -> str:
     """Means over the merges, as Markdown, by the number of members."""
     lines: list[list[object]] = []
+    names = [field.name for field in fields(MergedPlace)][1:]
     for n in sorted({len(row.weights) for row in rows}):
         some = [row for row in rows if len(row.weights) == n]
-        mean = {name: float(np.mean([getattr(row, name) for row in some])) for name in MergedPlace.__slots__[1:]}
+        mean = {name: float(np.mean([getattr(row, name) for row in some])) for name in names}
         within = [percent(mean["within"]), percent(mean["within_named"])]
         others = [f"{mean[name]:.2f}" for name in ("distance", "noise", "nearest_member", "cosine", "length")]
         lines.append([n, len(some), *within, *others])
