@@ -11,8 +11,8 @@ import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from merge_cases import effective, whole, write_adapter, write_base, write_full
 from safetensors.torch import load_file, save_file
-from tests.parity.merge_cases import effective, whole, write_adapter, write_base, write_full
 
 from xpert.mergers.base import Member
 from xpert.mergers.linear import LinearMerger
