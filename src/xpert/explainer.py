@@ -34,13 +34,14 @@ from xpert.modalities import load_modality, modality_of, settings_of
 from xpert.probing import (
     Probes,
     ProbeTask,
+    base_fingerprint,
     check_names,
     choose_prompts,
     model_answers,
     prompts_digest,
     run_probes,
 )
-from xpert.protocols import FingerprintedProber, Modality, Prober, SubvectorContext, SubvectorSource, Summarizer
+from xpert.protocols import Modality, Prober, SubvectorContext, SubvectorSource, Summarizer
 from xpert.provenance import Provenance
 from xpert.registry import SUBVECTORS
 from xpert.remember import CachedSummaries, fingerprint_of, remembered_source
@@ -61,7 +62,7 @@ class Explainer:
             ships its prompts), else of the shipped general set.
         n_prompts: How many, where ``prompts`` is None.
         seed: Of prompts, answers and styled texts; two runs with one seed give the same catalog.
-        eps_orth: Largest ``|cos|`` between two word axes. None: the summarizer's own default.
+        eps_orth: Largest ``|cos|`` between two word axes, but those a source begins with (`anchors`). None: the summarizer's own.
         eps_dec: Residual, as a fraction of the norm, at which a model's decomposition stops. None: the summarizer's own.
         centering: ``null`` subtracts the null embedding (two answers of the base itself), ``none`` is the paper as written.
             None: the summarizer's own.
@@ -181,7 +182,7 @@ class Explainer:
                 settings = settings_of(prober)
                 probes = run_probes(prober, self._task(prompts, choices), choices.cache, second=centred)
                 null = _null(probes, choices)
-                pairs = self._rows(len(models), len(prompts), _base_says(prober), choices)
+                pairs = self._rows(len(models), len(prompts), base_fingerprint(prober), choices)
                 names = list(models)
                 candidates = self._embed(prober, models, probes, choices, names=names, null=null, pairs=pairs)
             summaries = CachedSummaries(choices.summarizer, choices.cache)
@@ -263,7 +264,7 @@ class Explainer:
         with self._chosen(catalog) as choices:
             with self._opened(choices) as prober:
                 check_settings(catalog, settings_of(prober))
-                check_base(catalog, prober, self.base, _base_says(prober))
+                check_base(catalog, prober, self.base, base_fingerprint(prober))
                 cards = {
                     name: replace(prober.card(name, reference), base=made.base) for name, reference in models.items()
                 }
@@ -448,7 +449,3 @@ def _null(probes: Probes, choices: _Choices) -> Array:
         return np.zeros(choices.summarizer.width, np.float32)
     rows = embed_pairs(CachedSummaries(choices.summarizer, choices.cache), base_pairs).hidden
     return rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-
-
-def _base_says(prober: Prober) -> str | None:
-    return prober.fingerprint(None) if isinstance(prober, FingerprintedProber) else None

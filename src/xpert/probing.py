@@ -23,6 +23,7 @@ __all__ = [
     "ProbeTask",
     "Probes",
     "answered",
+    "base_fingerprint",
     "check_names",
     "choose_prompts",
     "model_answers",
@@ -251,3 +252,8 @@ def _kept(cache: Cache | None, key: str | None, answers: Answers) -> Answers:
 def prompts_digest(prompts: Sequence[str]) -> str:
     """SHA-256 over the prompts and their order."""
     return hashlib.sha256(json.dumps(list(prompts), ensure_ascii=False).encode()).hexdigest()
+
+
+def base_fingerprint(prober: Prober) -> str | None:
+    """Identity of the base as it answers here (`FingerprintedProber`); None: the prober does not say."""
+    return prober.fingerprint(None) if isinstance(prober, FingerprintedProber) else None

@@ -140,7 +140,7 @@ class SummarizerDefaults:
     """What suits a summarizer when the user does not say.
 
     Attributes:
-        eps_orth: Largest ``|cos|`` between two accepted sub-vectors.
+        eps_orth: Largest ``|cos|`` between two accepted sub-vectors; what a source begins with (`anchors`) is accepted whatever its angles.
         eps_dec: Largest residual, as a fraction of the embedding's norm, at which the decomposition stops.
         subvectors: Name of the sub-vector source.
         centering: ``null`` for summarizers whose embeddings share a common direction (LLMs), ``none`` for encoders.

@@ -55,7 +55,7 @@ class Provenance:
         n_prompts: Number of probe prompts. prompts_sha256: Hash over them.
         seed: Seed of everything that was drawn.
         generation: How the models answered: a device that lets the base answer does it the same way.
-        eps_orth: Largest ``|cos|`` of two word axes. eps_dec: Residual at which a model's decomposition stopped.
+        eps_orth: Largest ``|cos|`` of two word axes, but those the source began with (ADR 8). eps_dec: Residual at which a model's decomposition stopped.
         centering: ``null`` or ``none``. null_pairs: How the null embedding's second answers were made.
         subvectors: Name of the sub-vector source. coefficients: The rule for coefficients.
         candidate_order: In which order candidates were tried.
