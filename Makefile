@@ -20,7 +20,7 @@ export TOKENIZERS_PARALLELISM := false
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 test test-slow check: export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow check fix docs bench bench-real-text clean
+.PHONY: demo test test-slow check fix docs bench bench-real-text results clean
 
 $(BIN)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -63,6 +63,9 @@ bench: $(BIN)/.dev  ## recorded real text through the encoder (needs XPERT_REAL_
 
 bench-real-text: $(BIN)/.dev  ## real text, models trained on it, both summarizers: about 30 minutes (needs XPERT_REAL_TEXT)
 	$(BIN)/python benchmarks/real_text/run.py
+
+results: $(BIN)/.dev  ## docs/results.md, its JSON and plots: the experiments that are not done yet, at the smallest size
+	$(BIN)/xpert evaluate all --preset tiny --out docs --work out/evaluation
 
 clean:
 	rm -rf $(VENV) out site build dist

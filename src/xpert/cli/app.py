@@ -10,6 +10,7 @@ from xpert import __version__
 from xpert.cli.command import command
 from xpert.cli.demo import demo
 from xpert.cli.doctor import doctor
+from xpert.cli.evaluate import evaluate
 from xpert.cli.explain import explain
 from xpert.cli.export import export
 from xpert.cli.merge import merge
@@ -21,7 +22,7 @@ from xpert.cli.zoo import zoo
 
 __all__ = ["build"]
 
-COMMANDS = (demo, explain, show, select, merge, export, train, quantize, zoo, doctor)
+COMMANDS = (demo, explain, show, select, merge, export, train, evaluate, quantize, zoo, doctor)
 
 
 def build() -> Any:

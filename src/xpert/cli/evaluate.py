@@ -1,0 +1,110 @@
+"""``xpert evaluate``: the paper's experiments, on the models that come with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xpert.cli.output import Outcome, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from xpert.evaluation.results import Result
+
+__all__ = ["evaluate"]
+
+Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment's name, or all; --dry-run lists them.")]
+PresetName = Annotated[str, typer.Option("--preset", metavar="tiny|small", help="At which size.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR", help="Gets results.md, and results/ with JSON and plots; what is done there is not done again."
+    ),
+]
+Work = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Keeps what was computed, so that an interrupted run goes on.",
+        show_default="work in --out",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be run, and on what.")]
+Seed = Annotated[int, typer.Option(help="The seed of all that is drawn.")]
+
+
+def evaluate(
+    experiment: Name,
+    *,
+    preset: PresetName = "tiny",
+    out: Out = Path("evaluation"),
+    work: Work = None,
+    dry_run: DryRun = False,
+    seed: Seed = 0,
+) -> Outcome:
+    """Run an experiment of the paper, or all, and write tables and plots beside the paper's figures."""
+    from xpert.evaluation.presets import preset_of
+    from xpert.evaluation.suite import experiments_of
+
+    chosen, size = experiments_of(experiment), preset_of(preset)
+    if dry_run:
+        return _plan(chosen, size, out, seed)
+    from xpert.evaluation.running import PAGE, run_experiments
+    from xpert.report.charts import require_matplotlib
+
+    require_matplotlib("xpert evaluate")
+    results = run_experiments(
+        chosen, size, out=out, work=work or out / "work", seed=seed, on_result=lambda result: draw(result, out)
+    )
+    document = {
+        "preset": size.name,
+        "seed": seed,
+        "page": str(out / PAGE),
+        "results": {one.experiment: f"results/{one.experiment}.json" for one in results},
+        "seconds": sum(one.seconds for one in results),
+    }
+    return Outcome(document=document, view=lambda: _view(results, out / PAGE))
+
+
+def draw(result: Result, out: Path) -> None:
+    """Draw a result's charts beside its JSON."""
+    from xpert.evaluation.results_page import chart_file
+    from xpert.report.result_charts import line_chart
+
+    for number, chart in enumerate(result.charts):
+        line_chart(chart, out / "results" / chart_file(result.experiment, number))
+
+
+def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int) -> Outcome:
+    from xpert.evaluation.running import done
+
+    there = {one.name: done(out, one, size, seed) is not None for one in chosen}
+    document = {
+        "preset": size.name,
+        "seed": seed,
+        "experiments": [
+            {"name": one.name, "title": one.title, "done": there[one.name], **one.spec(size)} for one in chosen
+        ],
+    }
+    rows = [
+        (
+            one.name,
+            one.title,
+            "done" if there[one.name] else "to do",
+            ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in one.spec(size).items()),
+        )
+        for one in chosen
+    ]
+    return Outcome(document=document, view=lambda: [table(["name", "experiment", "", "on"], rows)])
+
+
+def _view(results: Sequence[Result], page: Path) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for result in results:
+        for one in result.tables:
+            parts += [f"{result.experiment}: {one.title}", f"{one.markdown}\n"]
+    return [*parts, f"Written: {page}"]

@@ -1,0 +1,145 @@
+"""Accuracy against similarity, on recorded mixtures of what the zoo's models say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+from xpert import load_summarizer
+from xpert.baselines.encoder_similarity import EncoderSimilarityBaseline
+from xpert.evaluation.bootstrap import estimate, paired_difference
+from xpert.evaluation.experiments.tables import markdown
+from xpert.evaluation.mixtures import explained, mixture_answers
+from xpert.evaluation.results import Chart, Series, Table
+from xpert.evaluation.sources import Draw, Source, ZooAnswers, fingerprint
+from xpert.evaluation.suite.context import Context, Findings
+from xpert.progress import say
+from xpert.selector import Selector
+from xpert.space import AXES
+from xpert.tensors.files import write_text
+
+__all__ = ["accuracy"]
+
+_OURS, _UNPAIRED, _ENCODER = "xpert, {}", "xpert, all axes, no base answers", "encoder similarity (MiniLM)"
+_NAMES = {"all": "all axes", "named": "words alone", "named+measured": "words and measured quantities"}
+
+
+def accuracy(context: Context) -> Findings:
+    """Every draw at every similarity; draws are kept as they come."""
+    preset = context.preset
+    source = ZooAnswers(context.work / "zoo-answers", preset.styles, preset.recorded_prompts)
+    folder = context.work / f"accuracy-{fingerprint(source)}-{preset.users_a_style}-{preset.styled_texts}"
+    cells: list[dict[str, Any]] = []
+    encoder: Any = load_summarizer("encoder:minilm")
+    with closing(encoder):
+        for seed in range(context.seed, context.seed + preset.draws):
+            draw = source.draw(seed, preset.users_a_style)
+            for similarity in preset.similarities:
+                file = folder / f"{seed}-{similarity}.json"
+                if not file.is_file():
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    right = _right(context, source, draw, encoder, similarity=similarity, seed=seed)
+                    write_text(file, json.dumps({"seed": seed, "similarity": similarity, "right": right}) + "\n")
+                    say(
+                        f"draw {seed}, s = {similarity}: {sum(right[_OURS.format(_NAMES['all'])])} of {len(draw.users)}"
+                    )
+                cells.append(json.loads(file.read_text(encoding="utf-8")))
+    rows = [row for s in preset.similarities for row in _rows(cells, s)]
+    return Findings(
+        tables=[Table(title="Right model (95% interval over users)", markdown=_markdown(rows, preset.similarities))],
+        charts=[_chart(rows)],
+        rows={"cells": cells, "summaries": rows},
+    )
+
+
+def _right(
+    context: Context, source: Source, draw: Draw, encoder: Any, *, similarity: int, seed: int
+) -> dict[str, list[bool]]:
+    """Method to, user after user, whether the model of the user's style was chosen."""
+    folder = context.work / "mixtures"
+    catalog = explained(
+        source,
+        draw,
+        context.summarizer,
+        similarity=similarity,
+        seed=seed,
+        folder=folder,
+        subvectors=context.subvectors,
+    )
+    texts = {
+        style: list(mixture_answers(source, draw, style, similarity=similarity, seed=seed).values())
+        for style in source.styles
+    }
+    selectors = {axes: Selector(catalog, context.summarizer, axes=axes) for axes in AXES}
+    similar = EncoderSimilarityBaseline(
+        {style: f"zoo:{style}" for style in source.styles},
+        texts,
+        encoder,
+        base_texts=[source.base[prompt] for prompt in draw.prompts],
+    )
+    right: dict[str, list[bool]] = {}
+    for user in draw.users:
+        place = selectors["all"].locate(user.examples, user.base)
+        best = {_OURS.format(_NAMES[axes]): selector.rank(place).best for axes, selector in selectors.items()}
+        alone = selectors["all"].locate(user.examples)
+        best[_UNPAIRED] = selectors["all"].rank(alone, paired=False).best
+        best[_ENCODER] = similar.select(user.examples, user.base).best
+        for method, name in best.items():
+            right.setdefault(method, []).append(name == user.style)
+    return right
+
+
+def _rows(cells: Sequence[Mapping[str, Any]], similarity: int) -> list[dict[str, Any]]:
+    own = [cell["right"] for cell in cells if cell["similarity"] == similarity]
+    right = {method: [float(one) for cell in own for one in cell[method]] for method in own[0]}
+    reference = right[_OURS.format(_NAMES["all"])]
+    return [
+        {
+            "similarity": similarity,
+            "method": method,
+            "right": asdict(estimate(values)),
+            "all_axes_less_this": asdict(paired_difference(reference, values)),
+        }
+        for method, values in right.items()
+    ]
+
+
+def _markdown(rows: Sequence[Mapping[str, Any]], similarities: Sequence[int]) -> str:
+    cells = [
+        [
+            method,
+            *(
+                _told(row["right"])
+                for s in similarities
+                for row in rows
+                if (row["method"], row["similarity"]) == (method, s)
+            ),
+        ]
+        for method in dict.fromkeys(row["method"] for row in rows)
+    ]
+    return markdown(["method", *(f"s = {s}" for s in similarities)], cells)
+
+
+def _told(share: Mapping[str, float]) -> str:
+    return f"{100 * share['mean']:.1f}% ({100 * share['low']:.1f} to {100 * share['high']:.1f}), {share['n']} users"
+
+
+def _chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
+    series: list[Series] = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = sorted((row for row in rows if row["method"] == method), key=lambda row: row["similarity"])
+        series.append(
+            Series(
+                name=method,
+                x=[row["similarity"] for row in own],
+                y=[100 * row["right"]["mean"] for row in own],
+                low=[100 * row["right"]["low"] for row in own],
+                high=[100 * row["right"]["high"] for row in own],
+            )
+        )
+    return Chart(
+        title="Accuracy against similarity", x_label="similarity s, percent", y_label="right, percent", series=series
+    )

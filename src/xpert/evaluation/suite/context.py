@@ -1,0 +1,154 @@
+"""What the experiments of one run share: the preset, a folder that keeps what was computed, and pools that were probed once."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from xpert.evaluation.demo_users import DemoUser
+from xpert.evaluation.experiments.pool import ProbedPool, base_answers, probed_pool, with_words
+from xpert.evaluation.presets import Preset
+from xpert.evaluation.results import Chart, Table
+from xpert.modalities import load_modality, modality_of
+from xpert.probing import choose_prompts
+from xpert.prompts import shipped_prompts
+from xpert.protocols import Summarizer
+from xpert.subvectors.contrastive import ContrastiveSubvectors
+from xpert.summarizers import load_summarizer
+from xpert.tensors.files import write_text
+from xpert.zoo.corpus import STYLES, examples
+
+__all__ = ["BASE", "N_CANDIDATES", "SUMMARIZER", "Context", "Findings", "zoo_user"]
+
+BASE, SUMMARIZER = "zoo:base", "zoo:summarizer"
+N_CANDIDATES = 128
+"""Words a model that the pools have, as many as the paper's rule may examine."""
+
+_N_DOMAIN_MODELS = 4
+_N_TEXTS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What an experiment's function gives.
+
+    Attributes:
+        tables: For people.
+        charts: To draw.
+        rows: The figures behind them, JSON values.
+    """
+
+    tables: Sequence[Table]
+    charts: Sequence[Chart] = ()
+    rows: Any = None
+
+
+@dataclass(kw_only=True)
+class Context:
+    """One run of experiments. Models' answers, embeddings and sub-vectors lie in ``work``; a second run computes what is missing.
+
+    Attributes:
+        preset: At which size.
+        seed: Of all that is drawn.
+        work: The folder.
+    """
+
+    preset: Preset
+    seed: int
+    work: Path
+    _summarizer: Summarizer | None = field(default=None, repr=False)
+
+    def __enter__(self) -> Context:
+        self.work.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._summarizer is not None:
+            self._summarizer.close()
+            self._summarizer = None
+
+    @property
+    def summarizer(self) -> Summarizer:
+        """The zoo's summarizer, loaded at first use; gone when the context is left."""
+        if self._summarizer is None:
+            self._summarizer = load_summarizer(SUMMARIZER)
+        return self._summarizer
+
+    @property
+    def cache(self) -> Path:
+        """Folder of answers, rows and sub-vectors of models."""
+        return self.work / "cache"
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Name to reference of the preset's models."""
+        return {style: f"zoo:{style}" for style in self.preset.styles}
+
+    @cached_property
+    def own_prompts(self) -> Sequence[str]:
+        """Fifty of the questions that the zoo's base comes with."""
+        with load_modality(modality_of(BASE)).open(BASE) as prober:
+            return choose_prompts(prober, [], None, n_prompts=50, seed=self.seed)
+
+    @cached_property
+    def domains(self) -> Mapping[str, ProbedPool]:
+        """Four models, that the seed draws, by the prompts of each shipped domain."""
+        four = random.Random(self.seed).sample(list(self.preset.styles), _N_DOMAIN_MODELS)
+        models = {style: f"zoo:{style}" for style in four}
+        return {
+            domain: probed_pool(
+                BASE,
+                models,
+                self.summarizer,
+                shipped_prompts(domain, n, self.seed),
+                seed=self.seed,
+                cache=self.cache,
+            )
+            for domain, n in zip(("general", "law", "science"), self.preset.domain_prompts, strict=True)
+        }
+
+    @cached_property
+    def pool(self) -> ProbedPool:
+        """All models by the zoo's own prompts, with candidate words and their sub-vectors."""
+        probed = probed_pool(
+            BASE,
+            self.models,
+            self.summarizer,
+            self.own_prompts,
+            n_candidates=N_CANDIDATES,
+            seed=self.seed,
+            cache=self.cache,
+        )
+        return with_words(probed, self.summarizer, self.subvectors, seed=self.seed, cache=self.cache)
+
+    @property
+    def subvectors(self) -> ContrastiveSubvectors:
+        """Sub-vectors from as many texts a word as the preset has."""
+        return ContrastiveSubvectors(n_prompts=self.preset.styled_texts)
+
+    def users(self, similarity: float = 1.0, n_texts: int = _N_TEXTS) -> list[DemoUser]:
+        """One of each style, from the half of the corpus that no model saw; the other texts are unstyled."""
+        return [zoo_user(style, self.seed, similarity, n_texts) for style in self.preset.styles]
+
+    def said_by_base(self, users: Sequence[DemoUser]) -> dict[str, str]:
+        """The base's answers to the prompts of corpus users, who are nobody: kept in a file."""
+        file = self.work / "base-answers.json"
+        kept: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        asked = [example for user in users for example in user.examples if str(example.prompt) not in kept]
+        if asked:
+            asking = DemoUser(name="all", style="", examples=tuple({str(e.prompt): e for e in asked}.values()))
+            kept |= base_answers(BASE, [asking], seed=self.seed)
+            write_text(file, json.dumps(kept, indent=0) + "\n")
+        return kept
+
+
+def zoo_user(style: str, seed: int, similarity: float = 1.0, n_texts: int = _N_TEXTS) -> DemoUser:
+    """A user of a style; the others of the same seed have other texts."""
+    number = list(STYLES).index(style)
+    texts = examples(STYLES[style], side="users", n=n_texts, seed=1_000 * seed + number, similarity=similarity)
+    return DemoUser(name=f"{style}, user", style=style, examples=tuple(texts))

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xpert.cli import main
+from xpert.evaluation.results import Chart, Series, Table
+from xpert.evaluation.suite import EXPERIMENTS, Experiment
+from xpert.evaluation.suite.context import Context, Findings
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(self: Experiment, context: Context) -> Findings:
+        line = Series(name="ours", x=[1, 2], y=[1.0, 0.5], low=[0.9, 0.4], high=[1.1, 0.6])
+        chart = Chart(title="t", x_label="x", y_label="y", series=[line], log=self.name == "figure-7")
+        return Findings(tables=[Table(title="found", markdown="| a |\n|---|\n| 1 |")], charts=[chart], rows=[1])
+
+    monkeypatch.setattr(Experiment, "run", run)
+    monkeypatch.setattr(Experiment, "check", lambda self: None)
+
+
+def test_a_dry_run_tells_all_and_writes_nothing(tmp_path: Path, capsys: Any) -> None:
+    assert main(["evaluate", "all", "--dry-run", "--out", str(tmp_path / "out"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["experiments"]
+    assert [one["name"] for one in found] == list(EXPERIMENTS)
+    assert not any(one["done"] for one in found)
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_plots_and_page_are_written(quick: None, tmp_path: Path, capsys: Any) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
+    for _ in range(2):
+        assert main(["evaluate", "figure-7", "--out", str(tmp_path), "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+    assert document["results"] == {"figure-7": "results/figure-7.json"}
+    assert (tmp_path / "results" / "figure-7.png").read_bytes().startswith(b"\x89PNG")
+    assert "(results/figure-7.png)" in Path(document["page"]).read_text()
+    assert main(["evaluate", "figure-7", "--out", str(tmp_path), "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["experiments"][0]["done"] is True
+    assert main(["evaluate", "table-2", "--out", str(tmp_path)]) == 0
+    assert "table-2: found" in capsys.readouterr().out
+
+
+def test_unknown_names_are_refused_before_any_work(tmp_path: Path, capsys: Any) -> None:
+    assert main(["evaluate", "table-77", "--out", str(tmp_path / "out")]) == 2
+    assert "did you mean 'table-7'" in capsys.readouterr().err
+    assert main(["evaluate", "all", "--preset", "huge", "--out", str(tmp_path / "out")]) == 2
+    assert "--preset: expected one of tiny, small, got 'huge'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

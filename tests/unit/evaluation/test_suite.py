@@ -1,0 +1,114 @@
+"""The experiments' own sums on planted rows; and all of them, at a size of minutes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xpert.evaluation.methods import XpertMethod, device_bytes
+from xpert.evaluation.presets import PRESETS
+from xpert.evaluation.results import read_result
+from xpert.evaluation.running import result_file, run_experiments
+from xpert.evaluation.suite import EXPERIMENTS, costs
+from xpert.evaluation.suite import accuracy as accuracy_module
+from xpert.explainer import Explainer
+from xpert.references import describe
+from xpert.testing.checks_selection import check_costed_method
+from xpert.testing.fakes import FakeSummarizer
+from xpert.types import Example
+
+
+def cost(seconds: float, inferences: int = 0, joules: float | None = None) -> dict[str, Any]:
+    energy = [] if joules is None else [{"joules": joules, "kind": "estimated", "source": "a phone"}]
+    counted = {"downloaded_bytes": 2_000_000, "models": 1, "inferences": inferences, "readings": 5}
+    return {**counted, "seconds": seconds, "energy": energy}
+
+
+def row(method: str, user: str, best: str, seconds: float, inferences: int = 0) -> dict[str, Any]:
+    told = {"method": method, "models": 4, "user": user, "style": "poetic", "best": best, "why": []}
+    return {**told, "cost": cost(seconds, inferences, 3.2 * seconds)}
+
+
+ROWS = [
+    row(costs.XPERT, "a", "poetic", 0.1),
+    row(costs.XPERT, "b", "poetic", 0.3),
+    row(costs.EXHAUSTIVE, "a", "poetic", 1.0, 200),
+    row(costs.EXHAUSTIVE, "b", "formal", 3.0, 200),
+]
+
+
+def test_costs_are_summed_over_users_and_laid_beside_exhaustive_search() -> None:
+    ours = costs._summary(ROWS, costs.XPERT, 4)
+    theirs = costs._summary(ROWS, costs.EXHAUSTIVE, 4)
+    assert (ours["right"]["mean"], theirs["right"]["mean"]) == (1.0, 0.5)
+    assert ours["against_exhaustive"]["mean"] == 0.5
+    assert (ours["seconds"], ours["of_exhaustive"]) == pytest.approx((0.2, 0.1))
+    assert ours["seconds_range"] == [0.1, 0.3]
+    assert theirs["mean_inferences"] == 200
+    assert ours["measured_j"] is None
+    assert ours["phone_j"] == pytest.approx(0.64)
+    table = costs._costs([ours, theirs], 4)
+    assert "| xpert | 100.0% (100.0% to 100.0%) | 2.00 MB | 1.0 | 0 | 5 | 0.200 s | 10.0% | 0.64 J |" in table
+
+
+def test_accuracy_rows_are_paired_by_user() -> None:
+    ours, other = "xpert, all axes", "encoder similarity (MiniLM)"
+    cells = [
+        {"seed": seed, "similarity": 50, "right": {ours: [True, True], other: [seed == 0, False]}} for seed in (0, 1)
+    ]
+    found = {one["method"]: one for one in accuracy_module._rows(cells, 50)}
+    assert (found[ours]["right"]["mean"], found[ours]["right"]["n"]) == (1.0, 4)
+    assert found[other]["right"]["mean"] == 0.25
+    assert found[other]["all_axes_less_this"]["mean"] == 0.75
+    assert found[ours]["all_axes_less_this"]["high"] == 0.0
+
+
+def test_xpert_with_its_cost_keeps_the_contract(tiny_base: Path, tiny_adapters: dict[str, Path]) -> None:
+    models = {name: str(path) for name, path in tiny_adapters.items()}
+    catalog = Explainer(str(tiny_base), FakeSummarizer(), n_prompts=8, cache=None).explain(models)
+    mine = [Example(prompt=f"tell me of {i}", response=f"well, it is {i}") for i in range(5)]
+    found = check_costed_method(lambda: XpertMethod(catalog, FakeSummarizer(), models), mine, list(models))
+    assert found.cost.inferences == 0
+    assert found.cost.downloaded_bytes == device_bytes(catalog) + describe(models[found.selection.best]).bytes
+    assert device_bytes(catalog) > 1000
+
+
+MINI = replace(
+    PRESETS["tiny"],
+    styles=PRESETS["tiny"].styles[:4],
+    draws=1,
+    users_a_style=1,
+    recorded_prompts=50,
+    similarities=(90,),
+    pool_sizes=(2, 3),
+    domain_prompts=(24, 20, 20),
+    styled_texts=2,
+    orders=2,
+    samples=(20,),
+    tuned_words=3,
+    tuning_steps=4,
+)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
+def test_every_experiment_runs(name: str, work: Path, tmp_path: Path) -> None:
+    for package, extra in EXPERIMENTS[name].needs.items():
+        pytest.importorskip(package, reason=f"needs the extra '{extra}'")
+    (result,) = run_experiments([EXPERIMENTS[name]], MINI, out=tmp_path, work=work)
+    assert read_result(result_file(tmp_path, name)).tables == result.tables
+    assert result.tables
+    assert result.rows
+    if name == "table-7":
+        users = result.rows["users"]
+        assert {row["cost"]["inferences"] for row in users if row["method"] == costs.EXHAUSTIVE} == {100, 150}
+        assert {row["cost"]["inferences"] for row in users if row["method"] == costs.XPERT} == {0}
+        assert all(row["best"] == row["style"] for row in users if row["method"] == "oracle")
