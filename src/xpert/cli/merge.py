@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xpert.cli.options import CatalogOption
 from xpert.cli.output import Outcome, table, top_words, words_json
 from xpert.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from xpert.types import MergePlan
 
 __all__ = ["merge"]
 
@@ -54,18 +59,42 @@ def merge(
         "weights": dict(plan.weights),
         "distance_before": plan.distance_before,
         "distance_after": plan.distance_after,
+        "gains": list(plan.gains),
+        "needed": list(plan.needed),
+        "brings": {name: words_json(changes) for name, changes in plan.brings.items()},
         "words": words_json(plan.words),
         "out": str(folder),
         "method": method,
         "entered": enter,
     }
-    rows = [(name, f"{weight:.3f}") for name, weight in plan.weights.items()]
-    return Outcome(
-        document=document,
-        view=lambda: [
-            table(["model", "#weight"], rows),
-            f"Distance from your text: {plan.distance_before:.3f} of its length with the best single model, "
-            f"{plan.distance_after:.3f} merged. In words: {top_words(plan.words)}.",
-            f"The start model is in {folder}." + (f" The catalog has it as {enter}." if enter is not None else ""),
-        ],
-    )
+    return Outcome(document=document, view=lambda: _view(plan, folder, enter))
+
+
+def _view(plan: MergePlan, folder: Path, enter: str | None) -> list[RenderableType]:
+    rows = [
+        (name, f"{weight:.3f}", *([top_words(plan.brings[name])] if plan.brings else []))
+        for name, weight in plan.weights.items()
+    ]
+    return [
+        table(["model", "#weight", *(["brings the sum"] if plan.brings else [])], rows),
+        f"Distance from your text: {plan.distance_before:.3f} of its length with the best single model, "
+        f"{plan.distance_after:.3f} merged. In words: {top_words(plan.words)}.",
+        *_gains(plan),
+        f"The start model is in {folder}." + (f" The catalog has it as {enter}." if enter is not None else ""),
+    ]
+
+
+def _gains(plan: MergePlan) -> list[str]:
+    """Why there are so many models: what each further one gained, and what it had to."""
+    told = [
+        f"a model more ({n}) lowers the squared distance by {gain:.1%} of your text's squared length, "
+        f"{'more than' if gain > needed else 'and not by'} the {needed:.1%} that it must, to be more than chance"
+        for n, (gain, needed) in enumerate(zip(plan.gains, plan.needed, strict=True), start=2)
+    ]
+    lines = [f"Why {len(plan.weights)}: {'; '.join(told)}."] if told else []
+    if plan.brings:
+        lines.append(
+            "A model brings what the sum has with it and has not with the others alone, as good as they can be weighted: "
+            "one of another style may be there for what it takes away."
+        )
+    return lines

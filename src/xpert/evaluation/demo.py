@@ -166,7 +166,9 @@ def run_demo(
             texts = [user.examples for user in (*users, mixed) if user] + [trainee.training]
             answers = base_answers(catalog, base, texts)
             with open_summarizer(summarizer) as loaded:
-                choices = tuple(choose(catalog, loaded, user, answers) for user in track(users, "Selecting"))
+                choices = tuple(
+                    choose(catalog, loaded, user, answers) for user in track(users, "Selecting", unit="user")
+                )
                 selection = _select(catalog, loaded, trainee.training, answers)
                 planned = mixed and _planned(catalog, loaded, mixed, answers)
         stages["select"] = meter.seconds

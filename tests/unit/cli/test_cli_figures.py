@@ -81,6 +81,29 @@ def test_show_tells_errors_marks_what_is_unsure_and_hides_what_is_nothing(folder
     assert len(re.findall(r"unnamed-\d+", capsys.readouterr().out)) == N_UNNAMED
 
 
+def test_top_words_leaves_out_what_is_not_told_from_0_and_sorts_the_rest(folder: Path, capsys: Any) -> None:
+    words = [("concise", -0.5), ("formal", 0.1), ("friendly", 1.3142), ("poetic", 0.3)]
+    errors = [0.004, 0.08, 0.08, 0.1]
+    assert output.top_words(words, 2, errors) == "friendly +1.31 ± 0.08, concise -0.50 ± 0.01"
+    assert output.top_words(words, 2, errors, with_errors=False) == "friendly +1.31, concise -0.50"
+    assert output.top_words(words, 2) == "concise -0.50, formal +0.10", "no errors: all count as told"
+    assert output.top_words(words[1:2], 2, [0.08]) == "no word that is told from 0"
+    assert main(["show", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert output.LEFT_OUT in out
+    assert "formal +0.10" not in out
+
+
+def test_show_lists_axes_by_kind_and_size(folder: Path, capsys: Any) -> None:
+    assert main(["show", str(folder), NAMES[0]]) == 0
+    out = capsys.readouterr().out
+    shown = [line.split()[0] for line in out.splitlines() if re.search(r" (word|measured|unnamed) +[+-]", line)]
+    assert shown == ["friendly", "concise", "~formal", "log", "unnamed-1", "unnamed-2"]
+    assert re.search(
+        r"^In words: friendly \+1\.31 ± 0\.08, log length \+0\.70 ± 0\.08, concise -0\.50 ± 0\.08\.$", out, re.M
+    )
+
+
 def test_json_has_every_axis_with_its_error(folder: Path, capsys: Any) -> None:
     assert main(["show", str(folder), NAMES[0], "--json"]) == 0
     words = json.loads(capsys.readouterr().out)["words"]
