@@ -101,7 +101,8 @@ def load_model(folder: Path, *, device: torch.device, dtype: Any) -> Any:
         raise IncompatibleModelError(f"{folder}: expected a causal LM: {_line(error)}") from error
     except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: its weights do not fit its config: {_line(error)}") from error
-    return checked(*loaded, folder).to(device)
+    model, info = loaded
+    return checked(model, info, folder).to(device)
 
 
 def checked(model: Any, info: Mapping[str, Any], folder: Path) -> Any:

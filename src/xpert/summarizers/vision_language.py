@@ -157,7 +157,8 @@ def _load(folder: Path, device: torch.device, dtype: Any) -> Any:
         raise IncompatibleModelError(f"{folder}: expected a vision-language model: {_line(error)}") from error
     except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: its weights do not fit its config: {_line(error)}") from error
-    return checked(*loaded, folder).to(device)
+    model, info = loaded
+    return checked(model, info, folder).to(device)
 
 
 def _processor(folder: Path) -> tuple[Any, Any]:
