@@ -9,13 +9,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpert.errors import WeightsError
 from xpert.tensors.files import sha256_file
-from xpert.tensors.headers import read_header
+from xpert.tensors.headers import StoredTensor, read_header
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +23,6 @@ __all__ = [
     "INT8",
     "LORA_FILE",
     "SCALE",
-    "StoredTensor",
     "check_finite",
     "digest",
     "model_digest",
@@ -85,35 +83,15 @@ def part_files(folder: str | Path) -> list[Path]:
     return [file for file in files if not _VARIANT.search(file.name)] or files
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredTensor:
-    """Where a tensor lies, as a safetensors header says.
-
-    Attributes:
-        file: The file.
-        dtype: As safetensors names it: ``F32``, ``BF16``, ``I8`` ...
-        shape: Its shape.
-        start: Its first byte, from the beginning of the file.
-        n_bytes: How many there are.
-    """
-
-    file: Path
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    n_bytes: int
-
-
 def stored_tensors(files: Iterable[str | Path]) -> dict[str, StoredTensor]:
     """Every tensor in safetensors files by name, from their headers.
 
     Raises:
-        xpert.errors.WeightsError: A file is truncated, unreadable or no safetensors file.
+        xpert.errors.WeightsError: A file is truncated or no safetensors file.
     """
     tensors: dict[str, StoredTensor] = {}
     for file in files:
-        for name, entry in read_header(file).items():
-            tensors[name] = StoredTensor(file=Path(file), **asdict(entry))
+        tensors |= read_header(file)
     return tensors
 
 

@@ -132,7 +132,7 @@ def _folder(out: Path | None) -> Iterator[Path]:
 
 def _view(report: DemoReport, zoo: DemoZoo, out: Path | None) -> list[RenderableType]:
     catalog, starts, users = report.catalog, report.starts, len(report.choices)
-    words = [(name, top_words(catalog[name].words, 5, catalog[name].stderr, with_errors=False)) for name in catalog]
+    words = [(name, top_words(catalog[name].words, 4, catalog[name].stderr, with_errors=False)) for name in catalog]
     accuracy = [f"{share:.0%} by {axes} axes" for axes, share in report.to_dict()["accuracy"].items()]
     reached = "never" if starts.steps_selected is None else f"{starts.steps_selected}"
     runs = [

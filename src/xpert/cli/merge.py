@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from xpert.types import MergePlan
 
-__all__ = ["merge"]
+__all__ = ["merge", "why_one"]
 
 
 def merge(
@@ -61,16 +61,17 @@ def merge(
         "distance_after": plan.distance_after,
         "gains": list(plan.gains),
         "needed": list(plan.needed),
+        "considered": plan.considered,
         "brings": {name: words_json(changes) for name, changes in plan.brings.items()},
         "words": words_json(plan.words),
         "out": str(folder),
         "method": method,
         "entered": enter,
     }
-    return Outcome(document=document, view=lambda: _view(plan, folder, enter))
+    return Outcome(document=document, view=lambda: _view(plan, max_models, folder, enter))
 
 
-def _view(plan: MergePlan, folder: Path, enter: str | None) -> list[RenderableType]:
+def _view(plan: MergePlan, max_models: int, folder: Path, enter: str | None) -> list[RenderableType]:
     rows = [
         (name, f"{weight:.3f}", *([top_words(plan.brings[name])] if plan.brings else []))
         for name, weight in plan.weights.items()
@@ -78,23 +79,36 @@ def _view(plan: MergePlan, folder: Path, enter: str | None) -> list[RenderableTy
     return [
         table(["model", "#weight", *(["brings the sum"] if plan.brings else [])], rows),
         f"Distance from your text: {plan.distance_before:.3f} of its length with the best single model, "
-        f"{plan.distance_after:.3f} merged. In words: {top_words(plan.words)}.",
-        *_gains(plan),
+        f"{plan.distance_after:.3f} {'merged' if plan.helps else 'with its weight'}. In words: {top_words(plan.words)}.",
+        *(_why_several(plan) if plan.helps else [why_one(plan, max_models)]),
         f"The start model is in {folder}." + (f" The catalog has it as {enter}." if enter is not None else ""),
     ]
 
 
-def _gains(plan: MergePlan) -> list[str]:
-    """Why there are so many models: what each further one gained, and what it had to."""
+def _why_several(plan: MergePlan) -> list[str]:
+    """What each further model gained, and what one brings that is of another style."""
     told = [
-        f"a model more ({n}) lowers the squared distance by {gain:.1%} of your text's squared length, "
-        f"{'more than' if gain > needed else 'and not by'} the {needed:.1%} that it must, to be more than chance"
+        f"going from {n - 1} to {n} lowers the squared distance by {gain:.1%} of your style's squared length (more than {needed:.1%} is asked)"
+        if gain > needed
+        else f"going to {n} would lower it by {gain:.1%} only ({needed:.1%} is asked)"
         for n, (gain, needed) in enumerate(zip(plan.gains, plan.needed, strict=True), start=2)
     ]
-    lines = [f"Why {len(plan.weights)}: {'; '.join(told)}."] if told else []
-    if plan.brings:
-        lines.append(
-            "A model brings what the sum has with it and has not with the others alone, as good as they can be weighted: "
-            "one of another style may be there for what it takes away."
-        )
-    return lines
+    return [
+        f"Why {len(plan.weights)} models: {'; '.join(told)}.",
+        "What a model brings is what the sum has with it beside the best sum of the others alone: one of another style may be "
+        "there for what it takes away.",
+    ]
+
+
+def why_one(plan: MergePlan, max_models: int) -> str:
+    """Why a plan has a single model, in a sentence for people."""
+    if max_models == 1:
+        return "One model, as --max-models 1 asks."
+    if plan.considered == 1:
+        return "One model: the catalog has no other that can be merged."
+    if not plan.gains:
+        return f"One model: none of the other {plan.considered - 1} brings you nearer beside it, whatever its weight."
+    return (
+        f"One model: the best second one would lower the squared distance by {plan.gains[0]:.1%} of your style's squared length. "
+        f"It has to be more than {plan.needed[0]:.1%}, as less may be chance or is not worth a second model."
+    )

@@ -6,8 +6,9 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ import pytest
 from xpert.basis import SubvectorBasis
 from xpert.catalog import Catalog
 from xpert.cli import main, output
+from xpert.cli.merge import _view as _merge_view
 from xpert.cli.options import in_options
 from xpert.cli.select import _view
 from xpert.provenance import Fit, Provenance
 from xpert.selector import Selector
-from xpert.types import Axis, Coordinates, Example, Generation, ModelCard
+from xpert.types import Axis, Coordinates, Example, Generation, MergePlan, ModelCard
 
 NAMES = ("elementary-informative-unfriendly", "tutor")
 N_UNNAMED = 30
@@ -92,6 +94,33 @@ def test_top_words_leaves_out_what_is_not_told_from_0_and_sorts_the_rest(folder:
     out = capsys.readouterr().out
     assert output.LEFT_OUT in out
     assert "formal +0.10" not in out
+
+
+def test_merge_says_why_there_are_so_many_models(tmp_path: Path) -> None:
+    plan = MergePlan(
+        weights={"poet": 0.9, "blunt": 0.145},
+        distance_before=0.5,
+        distance_after=0.3,
+        words=(("poetic", 0.9),),
+        gains=(0.09, 0.002),
+        needed=(0.01, 0.01),
+        considered=5,
+        brings={"poet": (("poetic", 0.9),), "blunt": (("friendly", -0.15), ("poetic", 0.02))},
+    )
+    lines = [str(part) for part in _merge_view(plan, 3, tmp_path, None)[1:]]
+    assert lines[1].startswith(
+        "Why 2 models: going from 1 to 2 lowers the squared distance by 9.0% of your style's squared length (more than 1.0% "
+        "is asked); going to 3 would lower it by 0.2% only (1.0% is asked)."
+    )
+    table = _merge_view(plan, 3, tmp_path, None)[0]
+    assert [list(column.cells) for column in cast("Any", table).columns][2] == [
+        "poetic +0.90",
+        "friendly -0.15, poetic +0.02",
+    ]
+    alone = replace(plan, weights={"poet": 0.9}, gains=(0.002,), needed=(0.01,), brings={})
+    lines = [str(part) for part in _merge_view(alone, 3, tmp_path, None)]
+    assert "0.2% of your style's squared length" in lines[2]
+    assert _merge_view(alone, 1, tmp_path, None)[2] == "One model, as --max-models 1 asks."
 
 
 def test_show_lists_axes_by_kind_and_size(folder: Path, capsys: Any) -> None:
