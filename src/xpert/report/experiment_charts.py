@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from xpert.report.charts import require_matplotlib, save_png
 
-__all__ = ["axes_chart", "prompts_chart"]
+__all__ = ["axes_chart", "costs_chart", "prompts_chart"]
 
 _COLOURS = ("#1f6feb", "#d1603d", "#2e8b57", "#8a63d2", "#8a8f98", "#333333")
 
@@ -95,6 +95,31 @@ def axes_chart(rows: Mapping[str, Sequence[AxesPoint]], *, out: str | Path) -> P
     for panel, what in zip(panels, ("sub-vectors", "candidates examined"), strict=True):
         panel.set(xlabel="models", ylabel=what, ylim=(0, None))
     panels[0].legend(frameon=False, fontsize=8)
+    return save_png(figure, Path(out))
+
+
+def costs_chart(rows: Sequence[Mapping[str, Any]], *, out: str | Path) -> Path:
+    """What selecting costs against the number of models; both axes logarithmic.
+
+    Args:
+        rows: In each ``models``, and the milliseconds ``open_ms``, ``first_ms``, ``warm_ms``, ``read_once_ms`` and ``brute_force_ms``.
+        out: The PNG.
+
+    Raises:
+        xpert.errors.MissingDependencyError: The extra ``report`` is not installed.
+    """
+    lines = {
+        "brute_force_ms": "comparing with every model (float64)",
+        "first_ms": "first selection, hashes checked",
+        "warm_ms": "selection, warm, top 5",
+        "read_once_ms": "reading the coordinates once",
+        "open_ms": "opening the catalog",
+    }
+    figure, (axes,) = _figure(1)
+    for (name, label), colour in zip(lines.items(), _COLOURS, strict=False):
+        axes.plot([row["models"] for row in rows], [row[name] for row in rows], "o-", color=colour, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="models", ylabel="milliseconds")
+    axes.legend(frameon=False, fontsize=8)
     return save_png(figure, Path(out))
 
 
