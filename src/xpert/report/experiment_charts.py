@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol
+from typing import Any, Protocol
 
 from xpert.report.charts import panels, save_png
 
-__all__ = ["axes_chart", "prompts_chart"]
+__all__ = ["axes_chart", "costs_chart", "prompts_chart"]
 
 _COLOURS = ("#1f6feb", "#d1603d", "#2e8b57", "#8a63d2", "#8a8f98", "#333333")
 
@@ -95,4 +95,29 @@ def axes_chart(rows: Mapping[str, Sequence[AxesPoint]], *, out: str | Path) -> P
     for panel, what in zip(both, ("sub-vectors", "candidates examined"), strict=True):
         panel.set(xlabel="models", ylabel=what, ylim=(0, None))
     both[0].legend(frameon=False, fontsize=8)
+    return save_png(figure, out)
+
+
+def costs_chart(rows: Sequence[Mapping[str, Any]], *, out: str | Path) -> Path:
+    """What selecting costs against the number of models; both axes logarithmic.
+
+    Args:
+        rows: In each ``models``, and the milliseconds ``open_ms``, ``first_ms``, ``warm_ms``, ``read_once_ms`` and ``brute_force_ms``.
+        out: The PNG.
+
+    Raises:
+        xpert.errors.MissingDependencyError: The extra ``report`` is not installed.
+    """
+    lines = {
+        "brute_force_ms": "comparing with every model (float64)",
+        "first_ms": "first selection, hashes checked",
+        "warm_ms": "selection, warm, top 5",
+        "read_once_ms": "reading the coordinates once",
+        "open_ms": "opening the catalog",
+    }
+    figure, (axes,) = panels(1, size=(6.4, 4.0), dpi=100)
+    for (name, label), colour in zip(lines.items(), _COLOURS, strict=False):
+        axes.plot([row["models"] for row in rows], [row[name] for row in rows], "o-", color=colour, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="models", ylabel="milliseconds")
+    axes.legend(frameon=False, fontsize=8)
     return save_png(figure, out)
