@@ -63,8 +63,9 @@ def show(
 
 def _all(catalog: Catalog) -> list[RenderableType]:
     header = catalog.provenance
+    models = "1 model" if len(catalog) == 1 else f"{len(catalog)} models"
     return [
-        f"{len(catalog)} models of {header.base}, explained by {header.summarizer} on {header.n_prompts} prompts.",
+        f"{models} of {header.base}, explained by {header.summarizer} on {header.n_prompts} prompts.",
         explanation_table(catalog),
         "Shares are of the embedding's length: what words, then measured quantities, then unnamed directions span of it "
         "(at right angles, so it is their squares that add up to at most 100%).",
