@@ -22,6 +22,7 @@ __all__ = [
     "AxisKind",
     "Candidate",
     "Coordinates",
+    "CostedSelection",
     "Energy",
     "Example",
     "Explanation",
@@ -29,6 +30,7 @@ __all__ = [
     "MergePlan",
     "ModelCard",
     "Selection",
+    "SelectionCost",
     "StopReason",
     "Summary",
     "TrainingEvent",
@@ -253,6 +255,42 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionCost:
+    """What choosing a model took on the device.
+
+    Attributes:
+        downloaded_bytes: What had to be there: the models that were looked into, the chosen one, and whatever describes the others.
+        models: How many models of the pool are among that.
+        inferences: Forward passes of models of the pool, one a model and sample of the user's data.
+        readings: Texts, or pairs of texts, that an encoder or a summarizer read.
+        seconds: Wall-clock time of computing; neither downloading nor loading a base or a summarizer.
+        energy: Of that time: each counter's (measured) or a phone's by its power (estimated); empty: nothing could be read.
+    """
+
+    downloaded_bytes: int
+    models: int
+    inferences: int
+    readings: int
+    seconds: float
+    energy: tuple[Energy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostedSelection:
+    """A choice, what it took, and what the method can say about why.
+
+    Attributes:
+        selection: The choice.
+        cost: What it took.
+        why: Sentences for people; empty where the method knows nothing but its choice.
+    """
+
+    selection: Selection
+    cost: SelectionCost
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MergePlan:
     """Which models to merge, and with which weights (Eq. 4).
 
@@ -266,6 +304,9 @@ class MergePlan:
             perhaps too little to stay.
         needed: By how much it had to, likewise: more than by chance, and the penalty.
         considered: Among how many models weights were looked for.
+        brings: Of each of several models, the axes by which the sum is nearer to the user with it than the best sum of the others
+            alone, the largest part first, each with what the model changes of the sum's coordinate there. So a model of another style
+            may stand in a sum for what it takes away.
     """
 
     weights: Mapping[str, float]
@@ -277,6 +318,9 @@ class MergePlan:
     gains: tuple[float, ...] = ()
     needed: tuple[float, ...] = ()
     considered: int = 0
+    brings: Mapping[str, tuple[tuple[str, float], ...]] = field(
+        default_factory=dict[str, tuple[tuple[str, float], ...]]
+    )
 
     @property
     def helps(self) -> bool:

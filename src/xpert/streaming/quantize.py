@@ -21,7 +21,8 @@ from xpert.streaming.skeleton import decoder_layers, empty_model
 from xpert.streaming.sources import find_sources
 from xpert.tensors.checkpoint import ShardWriter, open_checkpoint
 from xpert.tensors.files import atomic_folder
-from xpert.weights import INT8, SCALE, StoredTensor, stored_tensors, weight_files
+from xpert.tensors.headers import StoredTensor
+from xpert.weights import INT8, SCALE, stored_tensors, weight_files
 
 __all__ = ["Quantized", "quantize"]
 
@@ -73,7 +74,7 @@ def quantize(model: str | Path, out: str | Path) -> Quantized:
     squares, errors, worst = 0.0, 0.0, (0.0, "")
     with atomic_folder(target) as temporary:
         with open_checkpoint(files) as checkpoint, ShardWriter(folder=temporary) as writer:
-            for name in track(sorted(stored), "quantizing", total=len(stored)):
+            for name in track(sorted(stored), "quantizing", unit="tensor"):
                 tensor = checkpoint.tensor(name)
                 if name not in chosen:
                     writer.add(name, tensor)
