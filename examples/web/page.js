@@ -22,11 +22,16 @@ function offer(kept) {
   $('save').hidden = false;
 }
 
+const wanted = () => ({
+  rate: Number($('rate').value), schedule: $('schedule').value, warmup: Number($('warmup').value), steps: Number($('steps').value),
+});
+
 window.trained = null;
 $('forget').onclick = async () => { await stored('readwrite', (store) => store.delete('adapter')); location.reload(); };
 $('train').onclick = async () => {
   $('train').disabled = true;
   const losses = [], worker = new Worker('worker.js', { type: 'module' });
+  let keeping = Promise.resolve(), newest = null;
   worker.onmessage = async ({ data }) => {
     if (data.kind === 'step') {
       losses.push(data.loss);
@@ -34,18 +39,28 @@ $('train').onclick = async () => {
       $('told').textContent = `Step ${data.step} of ${data.of}: loss ${data.loss.toFixed(3)}`;
       return;
     }
+    if (data.kind === 'keep') {
+      newest = data.kept;
+      keeping = stored('readwrite', (store) => store.put(data.kept, 'adapter'));
+      return;
+    }
     worker.terminate();
+    await keeping;
     $('train').disabled = false;
     if (data.kind === 'error') { $('told').textContent = data.text; window.trained = { error: data.text }; return; }
-    const { adapter, digest, step } = data;
-    await stored('readwrite', (store) => store.put({ adapter, digest, step }, 'adapter'));
-    offer({ adapter });
-    window.trained = { losses, step, adapter: Array.from(new Float32Array(adapter)), rows: data.rows };
+    offer(newest);
+    const { first, step, rows } = data;
+    window.trained = { losses, first, step, rows, adapter: Array.from(new Float32Array(newest.adapter)) };
   };
   const examples = $('data').value.split('\n').filter((line) => line.trim()).map((line) => JSON.parse(line));
   const kept = await stored('readonly', (store) => store.get('adapter'));
-  worker.postMessage({ artifacts: new URL('artifacts', location.href).href, examples, steps: 20, batch: 2, kept });
+  const artifacts = new URL('artifacts', location.href).href;
+  worker.postMessage({ artifacts, examples, run: wanted(), batch: 2, every: 5, kept });
 };
 
 const kept = await stored('readonly', (store) => store.get('adapter'));
-if (kept) { offer(kept); $('told').textContent = `Kept: an adapter of ${kept.step} steps. Training goes on from it.`; }
+if (kept) {
+  offer(kept);
+  const next = kept.done < kept.run.steps ? `Its run of ${kept.run.steps} was cut off after ${kept.done} and goes on` : 'A further run begins with it';
+  $('told').textContent = `Kept: an adapter of ${kept.step} steps. ${next}.`;
+}

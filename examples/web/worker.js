@@ -42,7 +42,21 @@ function feedsOf(rows, header, names) {
   return Object.fromEntries(names.map((name) => [name, given[name]])); // the runtime goes by position
 }
 
-self.onmessage = async ({ data: { artifacts, examples, steps, batch, kept } }) => {
+const KINDS = { constant: 0, cosine: 1, linear: 2 };
+
+// onnxruntime-web has no call for the learning rate: the schedule is a part of the optimizer's graph, and its five numbers are written there.
+function withSchedule(graph, header, { rate, warmup, steps, schedule }, first) {
+  const place = header.optimizer.schedule_at;
+  if (place === undefined) throw new Error('the artifacts have no schedule: export them again with this version of xpert');
+  const view = new DataView(graph.buffer, graph.byteOffset, graph.byteLength);
+  [rate, warmup, steps, KINDS[schedule], first].forEach((value, i) => view.setFloat32(place + 4 * i, value, true));
+  return graph;
+}
+
+const row = (parameters) => Float32Array.from(parameters.data ?? parameters).buffer;
+
+// `kept` is what the page has of an earlier session: {adapter, digest, step, run, done}; a run that was cut off goes on in its schedule.
+self.onmessage = async ({ data: { artifacts, examples, run: asked, batch, every, kept } }) => {
   try {
     const header = await (await fetch(`${artifacts}/xpert.json`)).json();
     const tokenizer = new Tokenizer(await (await fetch(`${artifacts}/tokenizer.json`)).json());
@@ -50,23 +64,28 @@ self.onmessage = async ({ data: { artifacts, examples, steps, batch, kept } }) =
     if (!rows.length) throw new Error('no example with a response that fits');
     const [checkpointState, trainModel, evalModel, optimizerModel] = await Promise.all(
       ['checkpoint', 'training_model.onnx', 'eval_model.onnx', 'optimizer_model.onnx'].map((f) => bytes(`${artifacts}/${f}`)));
-    const session = await ort.TrainingSession.create(
-      { checkpointState, trainModel, evalModel, optimizerModel }, { executionProviders: ['wasm'] });
     const mine = kept?.digest === header.digest ? kept : null; // an adapter of other artifacts has no place here
+    const goesOn = mine && mine.done < mine.run.steps, run = goesOn ? mine.run : asked, first = goesOn ? mine.done : 0;
+    const session = await ort.TrainingSession.create(
+      { checkpointState, trainModel, evalModel, optimizerModel: withSchedule(optimizerModel, header, run, first) },
+      { executionProviders: ['wasm'] });
     if (mine) await session.loadParametersBuffer(new Uint8Array(mine.adapter), true);
-    const first = mine?.step ?? 0;
-    for (let step = first; step < first + steps; step++) {
-      const chosen = Array.from({ length: Math.min(batch, rows.length) }, (_, k) => rows[(step * batch + k) % rows.length]);
+    const before = (mine?.step ?? 0) - first;
+    for (let done = first; done < run.steps; done++) {
+      const from = (before + done) * batch;
+      const chosen = Array.from({ length: Math.min(batch, rows.length) }, (_, k) => rows[(from + k) % rows.length]);
       const out = await session.runTrainStep(feedsOf(chosen, header, session.trainingInputNames));
       const loss = Object.values(out)[0].data[0];
-      if (!Number.isFinite(loss)) throw new Error(`the loss of step ${step + 1} is not finite: what was kept before stays`);
+      if (!Number.isFinite(loss)) throw new Error(`the loss of step ${done + 1} is not finite: what was kept before stays`);
       await session.runOptimizerStep();
       await session.lazyResetGrad();
-      self.postMessage({ kind: 'step', step: step + 1, of: first + steps, loss });
+      self.postMessage({ kind: 'step', step: done + 1, of: run.steps, loss });
+      const last = done + 1 === run.steps;
+      if (!last && (done + 1) % every) continue;
+      const adapter = row(await session.getContiguousParameters(true));
+      self.postMessage({ kind: 'keep', last, kept: { adapter, digest: header.digest, step: before + done + 1, run, done: done + 1 } });
     }
-    const parameters = await session.getContiguousParameters(true);
-    const adapter = Float32Array.from(parameters.data ?? parameters).buffer;
-    self.postMessage({ kind: 'done', adapter, digest: header.digest, step: first + steps, rows: rows.map((row) => row.ids) });
+    self.postMessage({ kind: 'done', first, step: before + run.steps, rows: rows.map(({ ids }) => ids) });
   } catch (error) {
     self.postMessage({ kind: 'error', text: String(error?.message ?? error) });
   }

@@ -56,21 +56,39 @@ def main(folder: str, screenshot: str, data: str) -> None:
             call(f"{session}/url", {"url": f"http://127.0.0.1:{web}/index.html"})
             time.sleep(1)
             text = json.dumps(Path(data).read_text())
-            run(f"document.getElementById('data').value = {text}; document.getElementById('train').click()")
-            for _ in range(240):
-                if found := run("return window.trained"):
-                    break
-                time.sleep(0.5)
+
+            def filled() -> None:
+                run(f"document.getElementById('data').value = {text}")
+
+            def waited(script: str) -> Any:
+                for _ in range(480):
+                    if found := run(script):
+                        return found
+                    time.sleep(0.25)
+                raise TimeoutError(script)
+
+            def train() -> Any:
+                filled()
+                run("document.getElementById('train').click()")
+                return waited("return window.trained")
+
+            def told_after_reload() -> str:
+                call(f"{session}/refresh", {})
+                return waited(
+                    "return document.getElementById('told').textContent.startsWith('Kept') && document.getElementById('told').textContent"
+                )
+
+            found = train()
             Path(screenshot).write_bytes(base64.b64decode(call(f"{session}/screenshot")))
-            call(f"{session}/refresh", {})
+            found["after_reload"] = told_after_reload()
+            found["again"] = train()
+            run("document.getElementById('forget').click()")
             time.sleep(1)
-            found["after_reload"] = run("return document.getElementById('told').textContent")
+            filled()
             run("document.getElementById('train').click()")
-            for _ in range(240):
-                if again := run("return window.trained"):
-                    break
-                time.sleep(0.5)
-            found["again"] = again
+            waited("return document.getElementById('bar').value >= 11")
+            found["cut_off"] = told_after_reload()
+            found["goes_on"] = train()
             call(session, method="DELETE")
         print(json.dumps(found))
     finally:

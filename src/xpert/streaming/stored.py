@@ -13,7 +13,7 @@ import torch
 
 from xpert.errors import WeightsError
 from xpert.streaming.mapping import mapped
-from xpert.weights import StoredTensor
+from xpert.tensors.headers import StoredTensor
 
 __all__ = ["DTYPES", "Part", "StoppedReadingError", "TensorFiles"]
 

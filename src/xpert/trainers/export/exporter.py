@@ -20,6 +20,7 @@ from xpert.errors import IncompatibleModelError, SettingsError
 from xpert.tensors.files import atomic_folder
 from xpert.trainers.export.gradients import optimizer_graph, training_graphs
 from xpert.trainers.export.graph import trace_logits, trace_loss
+from xpert.trainers.export.schedule import place_of_schedule
 from xpert.trainers.export.weights import ADAPTER_DATA, WEIGHTS_DATA, Place, attach, lay_out, write_weights
 from xpert.trainers.loading import Loaded, adapter_state, load_start
 from xpert.trainers.progress import fingerprint
@@ -94,6 +95,7 @@ class OnnxExporter:
             loaded.tokenizer.save_pretrained(folder)
             loaded.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
             header = self._header(loaded, str(start), parts, {**values, **_ends(loaded)}, longest)
+            header["optimizer"]["schedule_at"] = place_of_schedule((folder / "optimizer_model.onnx").read_bytes())
             names = [path.name for path in folder.iterdir() if path.suffix in (".onnx", ".data") or not path.suffix]
             write_header(folder, "training", header, [*names, "tokenizer.json"])
         return out

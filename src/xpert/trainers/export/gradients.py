@@ -12,6 +12,7 @@ from typing import Any
 
 from xpert.artifacts.runtime import MOST_RECENT_IR, session_options, training_build
 from xpert.errors import IncompatibleModelError
+from xpert.trainers.export.schedule import schedule_nodes
 
 __all__ = ["optimizer_graph", "training_graphs"]
 
@@ -57,6 +58,8 @@ def training_graphs(loss: Any, trained: Sequence[str], *, logits: bool) -> tuple
 def optimizer_graph(*, n_tensors: int, weight_decay: float, clip: float) -> Any:
     """The gradients' common norm clipped as torch does it, then AdamW as in ``torch.optim.AdamW`` (mode 0, eps 1e-8).
 
+    The rate is the one that the runtime was told, or the schedule's that is written into the file (`schedule_nodes`).
+
     Mode 1, which the runtime would choose, is Hugging Face's former AdamW: it drifts from torch's by 4e-3 in 20 steps. Its own
     operator for clipping adds the tensors up in an order that depends on addresses in memory, so that two runs differ.
 
@@ -65,7 +68,7 @@ def optimizer_graph(*, n_tensors: int, weight_decay: float, clip: float) -> Any:
         weight_decay: AdamW's.
         clip: Largest norm.
     """
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper, numpy_helper
 
     sequences = ("params", "gradients", "first_order_moments", "second_order_moments")
     inputs = [
@@ -74,9 +77,11 @@ def optimizer_graph(*, n_tensors: int, weight_decay: float, clip: float) -> Any:
         *(helper.make_tensor_sequence_value_info(name, TensorProto.FLOAT, None) for name in sequences),
     ]
     clipping, constants = _clipping(n_tensors, clip)
+    rate, numbers = schedule_nodes()
+    constants += [numpy_helper.from_array(value, name) for name, value in numbers.items()]
     step = helper.make_node(
         "AdamWOptimizer",
-        ["learning_rate", "step", "params", "clipped", "first_order_moments", "second_order_moments"],
+        ["rate", "step", "params", "clipped", "first_order_moments", "second_order_moments"],
         ["updated"],
         domain=_CONTRIB,
         alpha=_BETAS[0],
@@ -87,7 +92,7 @@ def optimizer_graph(*, n_tensors: int, weight_decay: float, clip: float) -> Any:
         adam_mode=_LIKE_TORCH,
     )
     outputs = [helper.make_tensor_value_info("updated", TensorProto.BOOL, [1])]
-    graph = helper.make_graph([*clipping, step], "adamw", inputs, outputs, initializer=constants)
+    graph = helper.make_graph([*clipping, *rate, step], "adamw", inputs, outputs, initializer=constants)
     opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_CONTRIB, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=MOST_RECENT_IR, producer_name="xpert")
 
