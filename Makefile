@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# torch is installed first and said again with the rest, so that nothing (a newer torchvision) pulls another build. The CPU build is enough for demo and tests: pip takes it where
+# torch is installed first, so that nothing pulls another build. The CPU build is enough for demo and tests: pip takes it where
 # its index has it, e.g. with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu; PyPI's own for Linux brings CUDA along.
 TORCH ?= torch==2.13.0
 EXTRAS ?= all
@@ -25,13 +25,13 @@ test test-slow check: export OMP_NUM_THREADS ?= 1
 $(BIN)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet -e '.[report]' $(TORCH)
+	$(PIP) install --quiet -e '.[report]'
 	touch $@
 
 $(BIN)/.dev: pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet -e '.[$(if $(EXTRAS),$(EXTRAS)$(comma))dev]' $(TORCH) $(foreach requirement,$(CONSTRAIN),'$(requirement)')
+	$(PIP) install --quiet -e '.[$(if $(EXTRAS),$(EXTRAS)$(comma))dev]' $(foreach requirement,$(CONSTRAIN),'$(requirement)')
 	$(PIP) install --quiet --no-deps -e tests/plugin
 	touch $@ $(BIN)/.demo
 
