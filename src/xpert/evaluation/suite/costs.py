@@ -95,7 +95,7 @@ def _pool_rows(context: Context, models: Mapping[str, str], prober: Prober, enco
     users = [zoo_user(style, context.seed) for style in models]
     rows: list[dict[str, Any]] = []
     with ModelPool(base=BASE, models=models).held() as pool:
-        for number, user in enumerate(track(users, f"selecting among {len(models)}")):
+        for number, user in enumerate(track(users, f"selecting among {len(models)}", unit="user")):
             seed = context.seed + number
             methods: dict[str, CostedMethod] = {
                 XPERT: XpertMethod(catalog, context.summarizer, models, phone=_PHONE),
