@@ -52,6 +52,18 @@ def stopped_at(step: int, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(loop, "_step", stop)
 
 
+def counted_steps(patch: pytest.MonkeyPatch) -> list[int]:
+    """Gets the number of each step that begins."""
+    real, begun = loop._step, list[int]()
+
+    def step(job: Any, progress: Any, chosen: Any) -> Any:
+        begun.append(progress.step)
+        return real(job, progress, chosen)
+
+    patch.setattr(loop, "_step", step)
+    return begun
+
+
 def report(out: Path) -> dict[str, Any]:
     return json.loads((out / "report.json").read_text())
 
@@ -66,10 +78,8 @@ def test_both_reach_the_same_loss_and_both_resume(data: Path, tmp_path: Path, ca
             stopped_at(CUT_OFF, patch)
             assert main(command(backend, data, cut)) != 0
         assert not (cut / "report.json").exists()
-        begun: list[int] = []
         with pytest.MonkeyPatch.context() as patch:
-            real = loop._step
-            patch.setattr(loop, "_step", lambda job, p, chosen, real=real: (begun.append(p.step), real(job, p, chosen))[1])
+            begun = counted_steps(patch)
             assert main(command(backend, data, cut, "--resume")) == 0
         assert begun[0] == 5, "it goes on from the checkpoint"
         adapters = [load_file(out / "adapter_model.safetensors") for out in (whole, cut)]

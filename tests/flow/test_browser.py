@@ -98,7 +98,9 @@ def test_it_chooses_as_python_does(summarizer: str, web: Path, tmp_path: Path) -
     assert told["best"] == expected.best == MINE
     assert told["matched"] == expected.matched
     assert [one["name"] for one in told["ranking"]] == [name for name, _ in expected.ranking]
-    np.testing.assert_allclose([one["distance"] for one in told["ranking"]], [d for _, d in expected.ranking], atol=1e-4)
+    np.testing.assert_allclose(
+        [one["distance"] for one in told["ranking"]], [d for _, d in expected.ranking], atol=1e-4
+    )
     assert [word for word, _ in told["words"]] == [word for word, _ in catalog[MINE].words]
     np.testing.assert_allclose([z for _, z in told["words"]], [z for _, z in catalog[MINE].words], atol=1e-4)
     assert told["after_reload"] == {key: told[key] for key in told["after_reload"]}

@@ -43,7 +43,9 @@ def test_a_checkpoint_of_the_runtime_becomes_a_peft_adapter(
     tensors = load_file(out / "adapter_model.safetensors")
     assert tensors.keys() == expected.keys()
     assert all(np.array_equal(tensors[key], expected[key]) for key in expected)
-    at_first = load_file(adapter_from_checkpoint(exported, exported / "checkpoint", tmp_path / "first") / "adapter_model.safetensors")
+    at_first = load_file(
+        adapter_from_checkpoint(exported, exported / "checkpoint", tmp_path / "first") / "adapter_model.safetensors"
+    )
     assert all(not np.array_equal(tensors[key], at_first[key]) for key in tensors)
     assert_answers_as_the_session(out, tiny_base, exported, state)
     with pytest.raises(SettingsError, match="something else"):
@@ -98,7 +100,9 @@ def test_what_does_not_belong_together(trained: Any, exported: Path, tiny_adapte
     with pytest.raises(IncompatibleModelError, match="expected a folder that `xpert export` wrote"):
         adapter_from_checkpoint(tmp_path, state, tmp_path / "o")
     other = OnnxExporter(max_length=64).export(tiny_adapters["tutor"], tmp_path / "other")
-    with pytest.raises(IncompatibleModelError, match=r"expected a parameter .* of shape .*give the artifacts that were trained"):
+    with pytest.raises(
+        IncompatibleModelError, match=r"expected a parameter .* of shape .*give the artifacts that were trained"
+    ):
         adapter_from_checkpoint(other, state, tmp_path / "o")
     assert not (tmp_path / "o").exists()
 
