@@ -91,7 +91,7 @@ def test_the_command_takes_checkpoints_and_buffers(
     assert "no such file" in capsys.readouterr().err
 
 
-def test_what_does_not_belong_together(trained: Any, exported: Path, tiny_adapters: Any, tmp_path: Path) -> None:
+def test_what_does_not_belong_together(trained: Any, exported: Path, tiny_base: Path, tmp_path: Path) -> None:
     from xpert.trainers.export import OnnxExporter
 
     state, _ = trained
@@ -99,7 +99,7 @@ def test_what_does_not_belong_together(trained: Any, exported: Path, tiny_adapte
         adapter_from_checkpoint(exported, tmp_path / "state", tmp_path / "o")
     with pytest.raises(IncompatibleModelError, match="expected a folder that `xpert export` wrote"):
         adapter_from_checkpoint(tmp_path, state, tmp_path / "o")
-    other = OnnxExporter(max_length=64).export(tiny_adapters["tutor"], tmp_path / "other")
+    other = OnnxExporter(rank=2, max_length=64).export(tiny_base, tmp_path / "other")
     with pytest.raises(
         IncompatibleModelError, match=r"expected a parameter .* of shape .*give the artifacts that were trained"
     ):

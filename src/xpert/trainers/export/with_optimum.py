@@ -136,9 +136,12 @@ def _weights_as_inputs(model: Any, parameters: Sequence[str]) -> None:
     alike = {
         node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity" and node.input[0] in held
     }
-    parted = {name: held.get(name) or held.get(alike.get(name, "")) for name in parameters}
-    if lost := [name for name, found in parted.items() if found is None]:
-        raise IncompatibleModelError(f"optimum's graph has no weight {lost[0]}: export it by the own route")
+    parted: dict[str, Any] = {}
+    for name in parameters:
+        source = name if name in held else alike.get(name)
+        if source is None:
+            raise IncompatibleModelError(f"optimum's graph has no weight {name}: export it by the own route")
+        parted[name] = held[source]
     inputs = [helper.make_tensor_value_info(_INNER + n, TensorProto.FLOAT, list(one.dims)) for n, one in parted.items()]
     kept = copy.deepcopy([node for node in graph.node if node.output[0] not in parted])
     for node in kept:
