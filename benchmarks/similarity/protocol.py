@@ -1,21 +1,16 @@
-"""The protocol: models at a similarity, explained; users, selected for; right choices, counted."""
+"""The protocol: users, selected for; right choices, counted. Models at a similarity are `xpert.evaluation.mixtures`."""
 
 from __future__ import annotations
 
-import json
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from sources import Draw, Source, User
+from xpert import Catalog, Example, Selector
+from xpert.evaluation.mixtures import mixed_user
+from xpert.evaluation.sources import Draw, Source, User
+from xpert.protocols import Summarizer
 
-from xpert import Catalog, Example, Explainer, Selector
-from xpert.modalities.recorded import reorder
-from xpert.protocols import SubvectorSource, Summarizer
-from xpert.tensors.files import write_text
-
-__all__ = ["AXES", "CONDITIONS", "Cell", "explained", "right_choices"]
+__all__ = ["AXES", "CONDITIONS", "Cell", "right_choices"]
 
 AXES = ("all", "named+measured", "named")
 CONDITIONS: Mapping[str, tuple[int, bool, bool]] = {
@@ -49,35 +44,6 @@ class Cell:
         return f"{self.seed}-{self.similarity}-{'reordered' if self.reordered else 'same'}.json"
 
 
-def unstyled(source: Source, prompt: str, cell: Cell) -> str:
-    """The base's answer; reordered once, in the same way in every draw."""
-    answer = source.base[prompt]
-    return reorder(answer, f"reordered/{prompt}") if cell.reordered else answer
-
-
-def styled_places(n: int, similarity: int, *parts: object) -> set[int]:
-    """Which of ``n`` answers are in the style: an exact count, places drawn by the seed."""
-    return set(random.Random("/".join(map(str, parts))).sample(range(n), round(n * similarity / 100)))
-
-
-def explained(
-    source: Source, draw: Draw, cell: Cell, summarizer: Summarizer, subvectors: SubvectorSource | None, folder: Path
-) -> Catalog:
-    """The catalog of one model a style, each a recorded mixture, by the public API and the summarizer's own defaults."""
-    _record(folder / "base.jsonl", {prompt: source.base[prompt] for prompt in draw.prompts})
-    for style in source.styles:
-        styled = styled_places(len(draw.prompts), cell.similarity, "model", cell.seed, style)
-        lines = {
-            prompt: source.answers[style][prompt] if i in styled else unstyled(source, prompt, cell)
-            for i, prompt in enumerate(draw.prompts)
-        }
-        _record(folder / f"{style}.jsonl", lines)
-    explainer = Explainer(
-        f"answers:{folder / 'base.jsonl'}", summarizer, prompts=draw.prompts, seed=cell.seed, subvectors=subvectors
-    )
-    return explainer.explain({style: f"answers:{folder / f'{style}.jsonl'}" for style in source.styles})
-
-
 def right_choices(
     source: Source, draw: Draw, cell: Cell, catalog: Catalog, summarizer: Summarizer
 ) -> dict[str, dict[str, int]]:
@@ -86,22 +52,12 @@ def right_choices(
     right = {condition: dict.fromkeys(AXES, 0) for condition in CONDITIONS}
     for number, user in enumerate(draw.users):
         for condition, (n, paired, mixed) in CONDITIONS.items():
-            texts = _mixed(source, user, cell, number) if mixed else user.examples[:n]
+            texts = _mixed(source, user, number, cell) if mixed else user.examples[:n]
             place = selectors["all"].locate(texts, user.base[:n] if paired else None)
             for axes, selector in selectors.items():
                 right[condition][axes] += selector.rank(place, paired=paired).best == user.style
     return right
 
 
-def _mixed(source: Source, user: User, cell: Cell, number: int) -> list[Example]:
-    styled = styled_places(len(user.examples), cell.similarity, "user", cell.seed, number)
-    return [
-        example if i in styled else Example(prompt=example.prompt, response=unstyled(source, str(example.prompt), cell))
-        for i, example in enumerate(user.examples)
-    ]
-
-
-def _record(file: Path, answers: Mapping[str, str]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"prompt": p, "response": r}, ensure_ascii=False) + "\n" for p, r in answers.items()]
-    write_text(file, "".join(lines))
+def _mixed(source: Source, user: User, number: int, cell: Cell) -> list[Example]:
+    return mixed_user(source, user, number, similarity=cell.similarity, seed=cell.seed, reordered=cell.reordered)

@@ -25,9 +25,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from common.remembering import measure_once, remembering  # noqa: E402
-from protocol import AXES, CONDITIONS, Cell, explained, right_choices  # noqa: E402
-from sources import Source, StyleQA, ZooAnswers, fingerprint  # noqa: E402
+from protocol import AXES, CONDITIONS, Cell, right_choices  # noqa: E402
 
+from xpert.evaluation.mixtures import explained  # noqa: E402
+from xpert.evaluation.sources import FolderAnswers, Source, ZooAnswers, fingerprint  # noqa: E402
 from xpert.progress import say  # noqa: E402
 from xpert.protocols import SubvectorSource, Summarizer  # noqa: E402
 from xpert.references import describe  # noqa: E402
@@ -51,7 +52,16 @@ def measured_draw(
             if not file.is_file():
                 draw = draw or source.draw(seed, options.users)
                 subvectors = subvectors or SUBVECTORS.get(summarizer.defaults.subvectors)()
-                catalog = explained(source, draw, cell, summarizer, subvectors, options.work / "models")
+                catalog = explained(
+                    source,
+                    draw,
+                    summarizer,
+                    similarity=similarity,
+                    seed=seed,
+                    reordered=reordered,
+                    folder=options.work / "models",
+                    subvectors=subvectors,
+                )
                 row = {
                     "similarity": similarity,
                     "reordered": reordered,
@@ -100,7 +110,7 @@ def summarizer_name(summarizer: str) -> str:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     style_qa = options.source == "style_qa"
-    source: Source = StyleQA(options.data) if style_qa else ZooAnswers(options.work / "zoo-answers")
+    source: Source = FolderAnswers(options.data / "style_qa") if style_qa else ZooAnswers(options.work / "zoo-answers")
     name = summarizer_name(options.summarizer)
     summarizer = remembering(options.summarizer, options.work / f"{name}.npz")
     options.work = options.work / f"{options.source}-{fingerprint(source)}-{name}"

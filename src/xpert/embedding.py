@@ -21,7 +21,16 @@ from xpert.summarizers import load_summarizer
 from xpert.summarizers.aspects import InstructionLike
 from xpert.types import AnswerPair, Array, Candidate, Summary
 
-__all__ = ["PairEmbeddings", "embed_pairs", "joined", "measured_scale", "open_summarizer", "scaled", "standard_error"]
+__all__ = [
+    "PairEmbeddings",
+    "embed_pairs",
+    "joined",
+    "measured_scale",
+    "null_embedding",
+    "open_summarizer",
+    "scaled",
+    "standard_error",
+]
 
 _SMALLEST_MEASURED = 0.1
 """Measured blocks below this RMS (a length ratio of 10%) are not blown up to the summarizer's scale."""
@@ -85,6 +94,13 @@ def embed_pairs(
         raise WeightsError(f"summarizer {summarizer.name!r}: an embedding is not finite: check its weights")
     hidden = rows if null is None else rows - np.asarray(null, np.float32)
     return PairEmbeddings(hidden=hidden, measured=measure_named(pairs, measured), candidates=summary.candidates)
+
+
+def null_embedding(summarizer: SummarizesPairs, pairs: Sequence[AnswerPair] | None) -> Array:
+    """``(width,)`` the mean embedding of the base's answers beside its own second ones; zeros where there are none (nothing is centred)."""
+    if pairs is None:
+        return np.zeros(summarizer.width, np.float32)
+    return embed_pairs(summarizer, pairs).hidden.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def joined(pairs: PairEmbeddings, scale: float) -> Array:

@@ -17,7 +17,7 @@ from xpert.cache import Cache, open_cache
 from xpert.catalog import Catalog
 from xpert.catalog_pairs import PairRows
 from xpert.decompose import CandidateOrder, CoefficientRule
-from xpert.embedding import embed_pairs, joined, open_summarizer
+from xpert.embedding import embed_pairs, joined, null_embedding, open_summarizer
 from xpert.errors import SettingsError
 from xpert.growing import (
     check_base,
@@ -70,7 +70,7 @@ class Explainer:
         coefficients: ``least-squares``, or the paper's ``projection`` (Eq. 2).
         candidate_order: ``given`` by the summarizer, or re-ranked by the ``residual``.
         measured_weight: Weight of the measured quantities beside the summarizer (see `xpert.embedding.measured_scale`); 0
-            leaves them out.
+            leaves them out of the space. Which words a summarizer says is its own: words by example depend on length all the same.
         unnamed: Whether directions that no word covers become axes.
         max_unnamed: How many at most.
         max_candidates: Candidate words examined a model. None: the summarizer's own.
@@ -181,11 +181,11 @@ class Explainer:
                 centred = choices.centering == "null"
                 settings = settings_of(prober)
                 probes = run_probes(prober, self._task(prompts, choices), choices.cache, second=centred)
-                null = _null(probes, choices)
+                summaries = CachedSummaries(choices.summarizer, choices.cache)
+                null = null_embedding(summaries, probes.null())
                 pairs = self._rows(len(models), len(prompts), base_fingerprint(prober), choices)
                 names = list(models)
                 candidates = self._embed(prober, models, probes, choices, names=names, null=null, pairs=pairs)
-            summaries = CachedSummaries(choices.summarizer, choices.cache)
             beside = embed_pairs(summaries, probes.opposites(self.seed), null=null, measured=choices.measured)
             cards = [replace(card, candidates=said[:N_SAID]) for card, said in zip(cards, candidates, strict=True)]
             placed = embedded(pairs, null, weight=self.measured_weight)
@@ -440,12 +440,3 @@ class _Choices:
     measured: Sequence[str]
     generation: Generation
     cache: Cache | None
-
-
-def _null(probes: Probes, choices: _Choices) -> Array:
-    """``(width,)`` the mean embedding of the base's answers beside its second ones; zeros where nothing is centred."""
-    base_pairs = probes.null()
-    if base_pairs is None:
-        return np.zeros(choices.summarizer.width, np.float32)
-    rows = embed_pairs(CachedSummaries(choices.summarizer, choices.cache), base_pairs).hidden
-    return rows.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -26,6 +26,8 @@ BLOCK = 16384
 """Rows of a block: 4 MB of 64 float32 axes."""
 
 _GROUP = 64
+_UNSHARED = 8192
+"""Numbers in a matrix whose product with a vector OpenBLAS does not share among its threads (it does from 9,216 on)."""
 _NOTHING = 1e-12
 Rows: TypeAlias = NDArray[np.intp]
 
@@ -137,32 +139,51 @@ def nearest_rows(
 
 
 def _candidates(basis: SubvectorBasis, rows: PackedRows, z: Array, n: int) -> Rows:
-    """Rows, in their order, of which the ``n`` nearest by direction are some: cosines in float32, and a bound on their error."""
+    """Rows, in their order, of which the ``n`` nearest by direction are some: cosines in float32, and a bound on their error.
+
+    One pass, block by block on threads. A block keeps the rows that may be among the nearest by what is known so far, so that
+    nothing grows with ``M`` but by ties.
+    """
     wide = z.astype(np.float64) @ basis.vectors.astype(np.float64)
     length = float(np.linalg.norm(wide))
     towards = basis.vectors.astype(np.float64) @ wide / (length if length > _NOTHING else 1.0)
     weights = (towards if rows.scale is None else towards * rows.scale).astype(np.float32)
     slack = 4 * len(z) * float(np.finfo(np.float32).eps) * max(rows.reach * float(np.linalg.norm(towards)), 1.0)
-    scores = np.empty(len(rows), np.float32)
     stored, inverse = rows.stored, rows.inverse_norms
+    least = (
+        -np.inf
+    )  # the n-th largest cosine is no less; that a thread may overwrite a larger one with a smaller does no harm
 
-    def score(start: int) -> float:
-        """Fill a block's cosines; its n-th largest, or less."""
-        block = stored[start : start + BLOCK]
-        if block.dtype != np.float32:
-            block = block.astype(np.float32)
-        part = scores[start : start + BLOCK]
-        np.dot(block, weights, out=part)
-        part *= inverse[start : start + BLOCK]
-        tops = (
-            part[: len(part) // _GROUP * _GROUP].reshape(-1, _GROUP).max(axis=1)
-        )  # the n-th of these is no more than the n-th
-        return float(np.partition(tops, len(tops) - n)[len(tops) - n]) if n <= len(tops) else -np.inf
+    def kept(start: int) -> tuple[Rows, Array]:
+        """Of a block the rows that may be among the nearest, and their cosines."""
+        nonlocal least
+        scores = _product(stored[start : start + BLOCK], weights)
+        scores *= inverse[start : start + BLOCK]
+        least = max(least, _nth_or_less(scores, n))
+        near = np.flatnonzero(scores >= least - slack)
+        return near + start, scores[near]
 
     with ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1))) as pool:
-        least = max(pool.map(score, range(0, len(rows), BLOCK)))
-    found = np.flatnonzero(scores >= least - slack)
-    if len(found) > n:
-        nth = float(np.partition(scores[found], len(found) - n)[len(found) - n])
-        found = found[scores[found] >= nth - 2 * slack]
-    return found
+        parts = list(pool.map(kept, range(0, len(rows), BLOCK)))
+    found, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return found[scores >= _nth_or_less(scores, n, group=1) - slack]
+
+
+def _product(block: NDArray[Any], weights: Array) -> Array:
+    """``(N, K) @ (K,)`` in float32, by products too small for the threads of a BLAS: blocks are on threads already."""
+    if block.dtype != np.float32:
+        block = block.astype(np.float32)
+    out = np.empty(len(block), np.float32)
+    n = max(1, _UNSHARED // block.shape[1])
+    whole = len(block) // n * n
+    np.matmul(block[:whole].reshape(-1, n, block.shape[1]), weights, out=out[:whole].reshape(-1, n))
+    np.matmul(block[whole:], weights, out=out[whole:])
+    return out
+
+
+def _nth_or_less(scores: Array, n: int, group: int = _GROUP) -> float:
+    """The ``n``-th largest of the scores, or something less: the ``n``-th largest of the greatest of each group."""
+    tops = scores[: len(scores) // group * group].reshape(-1, group).max(axis=1)
+    if n > len(tops):
+        tops = scores
+    return float(np.partition(tops, len(tops) - n)[len(tops) - n]) if n <= len(tops) else -np.inf

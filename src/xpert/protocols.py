@@ -16,6 +16,7 @@ from xpert.types import (
     AnswerPair,
     Array,
     Candidate,
+    CostedSelection,
     Example,
     Generation,
     ModelCard,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchWriter",
+    "CostedMethod",
     "DeviceTrainer",
     "EnergyCounter",
     "FingerprintedProber",
@@ -39,6 +41,7 @@ __all__ = [
     "PromptSpace",
     "PromptTunable",
     "ReferenceModality",
+    "ScoringProber",
     "SelectionMethod",
     "SubvectorContext",
     "SubvectorSource",
@@ -103,6 +106,23 @@ class FingerprintedProber(Prober, Protocol):
 
     def fingerprint(self, reference: str | None) -> str | None:
         """Identity of a model (None: of the base) as it answers here: weights, tokenizer, number type. None: do not cache it."""
+        ...
+
+
+@runtime_checkable
+class ScoringProber(Prober, Protocol):
+    """A prober that tells how well a model foresees texts: what searching a pool by its losses needs."""
+
+    def scoring(self, reference: str | None) -> AbstractContextManager[Callable[[Sequence[Example]], Array]]:
+        """Hold a model (None: the base) and give a function: examples to ``(N,)``, the mean loss of each in nats a token.
+
+        An example's loss is that of its response after its prompt, as trainers count it, and does not depend on the others.
+
+        Raises:
+            xpert.errors.RecordedModelError: The model has answers only.
+            xpert.errors.IncompatibleModelError: The model is not one of this base.
+            xpert.errors.WeightsError: Its weights cannot be read, or a loss is not finite.
+        """
         ...
 
 
@@ -333,6 +353,17 @@ class SelectionMethod(Protocol):
         self, examples: Sequence[Example], base_answers: Sequence[str] | Sequence[Example] | None = None
     ) -> Selection:
         """The choice; ``ranking`` holds every model of the pool, best first."""
+        ...
+
+
+@runtime_checkable
+class CostedMethod(SelectionMethod, Protocol):
+    """A selection method that tells what its choice took. The baselines of `xpert.baselines` that search a pool are such."""
+
+    def run(
+        self, examples: Sequence[Example], base_answers: Sequence[str] | Sequence[Example] | None = None
+    ) -> CostedSelection:
+        """What `select` gives, with its cost."""
         ...
 
 

@@ -124,5 +124,11 @@ BASELINES = Registry(
         "fid": "xpert.baselines.fid:FIDBaseline",
         "kid": "xpert.baselines.kid:KIDBaseline",
         "clip-similarity": "xpert.baselines.clip_similarity:CLIPSimilarityBaseline",
+        "exhaustive": "xpert.baselines.exhaustive:ExhaustiveBaseline",
+        "bayesian": "xpert.baselines.bayesian:BayesianBaseline",
+        "hyperband": "xpert.baselines.hyperband:HyperbandBaseline",
+        "encoder-similarity": "xpert.baselines.encoder_similarity:EncoderSimilarityBaseline",
+        "random": "xpert.baselines.bounds:RandomBaseline",
+        "oracle": "xpert.baselines.bounds:OracleBaseline",
     },
 )

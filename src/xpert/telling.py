@@ -36,8 +36,9 @@ def told(basis: SubvectorBasis, coordinates: Array, said: Sequence[str] = ()) ->
     """Every axis once, for people to read: its place in the basis, the word that it is told by, and its value.
 
     As `SubvectorBasis.order` has them; but a text that is clearly longer or shorter is told so by an adjective, with a positive
-    value: among the first `FIRST` words, unless one of them says so already (then right behind them). No encoder sees how long a
-    text is, and a language model that reads its beginning does not either.
+    value: among the first `FIRST` words, unless one of them says so already (then right behind them). Where a word axis has that adjective for its name, the axis keeps it, and
+    length is told as the measured quantity that it is. No encoder sees how long a text is, and a language model that reads its beginning
+    does not either.
 
     Args:
         basis: The axes.

@@ -22,6 +22,7 @@ __all__ = [
     "AxisKind",
     "Candidate",
     "Coordinates",
+    "CostedSelection",
     "Energy",
     "Example",
     "Explanation",
@@ -29,6 +30,7 @@ __all__ = [
     "MergePlan",
     "ModelCard",
     "Selection",
+    "SelectionCost",
     "StopReason",
     "Summary",
     "TrainingEvent",
@@ -250,6 +252,42 @@ class Selection:
     def confidence(self) -> float | None:
         """How sure it is that ``best`` is the nearest of the catalog's models, 0 to 1; whether it is near is ``matched``."""
         return self.probabilities[0] if self.probabilities else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionCost:
+    """What choosing a model took on the device.
+
+    Attributes:
+        downloaded_bytes: What had to be there: the models that were looked into, the chosen one, and whatever describes the others.
+        models: How many models of the pool are among that.
+        inferences: Forward passes of models of the pool, one a model and sample of the user's data.
+        readings: Texts, or pairs of texts, that an encoder or a summarizer read.
+        seconds: Wall-clock time of computing; neither downloading nor loading a base or a summarizer.
+        energy: Of that time: each counter's (measured) or a phone's by its power (estimated); empty: nothing could be read.
+    """
+
+    downloaded_bytes: int
+    models: int
+    inferences: int
+    readings: int
+    seconds: float
+    energy: tuple[Energy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostedSelection:
+    """A choice, what it took, and what the method can say about why.
+
+    Attributes:
+        selection: The choice.
+        cost: What it took.
+        why: Sentences for people; empty where the method knows nothing but its choice.
+    """
+
+    selection: Selection
+    cost: SelectionCost
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

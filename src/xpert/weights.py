@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpert.errors import WeightsError
 from xpert.tensors.files import sha256_file
+from xpert.tensors.headers import StoredTensor, read_header
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +23,6 @@ __all__ = [
     "INT8",
     "LORA_FILE",
     "SCALE",
-    "StoredTensor",
     "check_finite",
     "digest",
     "model_digest",
@@ -40,7 +38,6 @@ LORA_FILE = "pytorch_lora_weights.safetensors"
 INT8, SCALE = ".xpert_int8", ".xpert_scale"
 """What the name of a tensor that ``xpert quantize`` stored as int8 ends with, and that of its factors, one a row."""
 
-_LARGEST_HEADER = 100 << 20
 _SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt")
 _VARIANT = re.compile(r"\.(fp16|bf16|non_ema)(-\d+-of-\d+)?\.safetensors$")
 """Further copies of a pipeline's weights in one folder, in another number type."""
@@ -86,25 +83,6 @@ def part_files(folder: str | Path) -> list[Path]:
     return [file for file in files if not _VARIANT.search(file.name)] or files
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredTensor:
-    """Where a tensor lies, as a safetensors header says.
-
-    Attributes:
-        file: The file.
-        dtype: As safetensors names it: ``F32``, ``BF16``, ``I8`` ...
-        shape: Its shape.
-        start: Its first byte, from the beginning of the file.
-        n_bytes: How many there are.
-    """
-
-    file: Path
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    n_bytes: int
-
-
 def stored_tensors(files: Iterable[str | Path]) -> dict[str, StoredTensor]:
     """Every tensor in safetensors files by name, from their headers.
 
@@ -113,7 +91,7 @@ def stored_tensors(files: Iterable[str | Path]) -> dict[str, StoredTensor]:
     """
     tensors: dict[str, StoredTensor] = {}
     for file in files:
-        tensors |= _header(Path(file))
+        tensors |= read_header(file)
     return tensors
 
 
@@ -173,32 +151,6 @@ def _shards(index: Path) -> list[Path]:
         if not shard.is_file():
             raise WeightsError(f"{index}: lists {shard.name}, which is not there: download the model again")
     return shards
-
-
-def _header(file: Path) -> dict[str, StoredTensor]:
-    """What the header of a safetensors file says, its tensors' extents held against the file's size."""
-    size = file.stat().st_size
-    with open(file, "rb") as stream:
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
-        if not 0 < length <= min(size - 8, _LARGEST_HEADER):
-            raise WeightsError(f"{file}: truncated or no safetensors file ({size} bytes): download it again")
-        header = _json_object(stream.read(length), file)
-    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-    try:
-        places = {name: _place(file, entry, 8 + length) for name, entry in entries.items()}
-    except (KeyError, IndexError, TypeError, ValueError):
-        raise WeightsError(f"{file}: its header is not that of a safetensors file: download it again") from None
-    expected = max((place.start + place.n_bytes for place in places.values()), default=8 + length)
-    if size != expected:
-        raise WeightsError(f"{file}: expected {expected} bytes by its header, it has {size}: download it again")
-    return places
-
-
-def _place(file: Path, entry: Any, base: int) -> StoredTensor:
-    start, stop = (int(offset) for offset in entry["data_offsets"])
-    shape = tuple(int(side) for side in entry["shape"])
-    return StoredTensor(file=file, dtype=str(entry["dtype"]), shape=shape, start=base + start, n_bytes=stop - start)
 
 
 def _json_object(data: bytes, file: Path) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from xpert.errors import DataError
 from xpert.explainer import Explainer
 from xpert.selector import Selector
 from xpert.testing.checks_modality import check_modality
-from xpert.testing.checks_selection import check_selection_method
+from xpert.testing.checks_selection import check_costed_method, check_selection_method
 from xpert.testing.fakes import FakeSummarizer, fake_text
-from xpert.types import Coordinates, Example, Selection
+from xpert.types import Coordinates, CostedSelection, Energy, Example, Selection, SelectionCost
 
 STYLES = ("friendly", "formal", "poetic")
 PROMPTS = [f"what is known of subject {i}" for i in range(16)]
@@ -110,3 +110,48 @@ def test_a_modality_that_ignores_the_model_is_caught(tmp_path: Path) -> None:
     base = record(tmp_path / "base.jsonl", None)
     with pytest.raises(AssertionError, match="is it applied at all"):
         check_modality(TextModality(), base, record(tmp_path / "same.jsonl", None))
+
+
+class Costed(Method):
+    """A method that tells its cost, with one fault."""
+
+    def run(self, examples: Sequence[Example], base_answers: Any = None) -> CostedSelection:
+        selection = self.select(examples, base_answers)
+        right = SelectionCost(downloaded_bytes=10, models=1, inferences=len(examples), readings=0, seconds=0.1)
+        changes: dict[str, dict[str, Any]] = {
+            "nothing downloaded": {"downloaded_bytes": 0},
+            "no model": {"models": 0},
+            "more models than there are": {"models": 3},
+            "free inferences": {"inferences": len(examples) + 1},
+            "negative time": {"seconds": -1.0},
+            "negative energy": {"energy": (Energy(joules=-1.0, kind="measured", source="a counter"),)},
+            "counts at random": {"readings": int(np.random.default_rng().integers(1 << 40))},
+        }
+        if self.fault == "run chooses otherwise":
+            selection = replace(selection, best="b", ranking=(("b", 0.1), ("a", 0.2)))
+        why = ("it is the best",) if self.fault == "why of nobody" else ("a is nearest",)
+        return CostedSelection(selection=selection, cost=replace(right, **changes.get(self.fault, {})), why=why)
+
+
+def test_a_sound_costed_method_passes() -> None:
+    check_costed_method(Costed, user("formal"), ["a", "b"], expected="a")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "nothing downloaded",
+        "no model",
+        "more models than there are",
+        "free inferences",
+        "negative time",
+        "negative energy",
+        "counts at random",
+        "run chooses otherwise",
+        "why of nobody",
+        "unsorted",
+    ],
+)
+def test_a_faulty_costed_method_is_caught(fault: str) -> None:
+    with pytest.raises(AssertionError):
+        check_costed_method(lambda: Costed(fault), user("formal"), ["a", "b"])

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-import numpy as np
-
 from xpert.baselines.image_features import FeaturesLike, encoded, opened_features
-from xpert.errors import DataError, SettingsError
-from xpert.types import Array, Coordinates, Example, Selection
+from xpert.baselines.ranked import check_data, ranked
+from xpert.errors import SettingsError
+from xpert.types import Array, Example, Selection
 
 __all__ = ["HEADLINE_FID", "Images", "compared", "headline"]
 
@@ -37,10 +36,7 @@ def compared(
     score: Callable[[list[Array], Array], Sequence[float]],
     least: int,
 ) -> Selection:
-    """The selection by a score of each model's training images and the user's, the smallest first.
-
-    Scores below 0 (an unbiased estimate of a distance that is 0) count in the order, and are told as 0. There is no distance at
-    which such a comparison says that nothing matches: the threshold is infinite.
+    """The selection by a score of each model's training images and the user's, the smallest first (`ranked`).
 
     Args:
         pool: Model name to its training images.
@@ -56,28 +52,11 @@ def compared(
     """
     if not pool:
         raise SettingsError("pool: expected at least one model with its training images, got none")
-    if not examples:
-        raise DataError("examples: expected at least one image, got none")
-    if base_answers is not None and len(base_answers) != len(examples):
-        raise DataError(
-            f"base answers: expected {len(examples)}, one an example in their order, got {len(base_answers)}"
-        )
+    check_data(examples, base_answers, "image")
     with opened_features(features) as opened:
         mine = encoded(opened, _paths(examples), "examples", least)
         theirs = [encoded(opened, _paths(images), f"pool: {name}", least) for name, images in pool.items()]
-    scores, names = np.asarray(score(theirs, mine), np.float64), list(pool)
-    order = np.argsort(scores, kind="stable")
-    ranking = tuple((names[int(i)], max(float(scores[int(i)]), 0.0)) for i in order)
-    nowhere = np.zeros(0, np.float32)
-    return Selection(
-        best=ranking[0][0],
-        matched=True,
-        ranking=ranking,
-        words=(),
-        coordinates=Coordinates(values=nowhere, stderr=nowhere, n_pairs=len(examples)),
-        threshold=float("inf"),
-        paired=False,
-    )
+    return ranked(zip(pool, map(float, score(theirs, mine)), strict=True), len(examples))
 
 
 def _paths(images: Images) -> list[str]:

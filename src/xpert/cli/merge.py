@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,10 @@ from xpert.cli.options import CatalogOption
 from xpert.cli.output import Outcome, table, top_words, words_json
 from xpert.errors import SettingsError
 
-__all__ = ["merge"]
+if TYPE_CHECKING:
+    from xpert.types import MergePlan
+
+__all__ = ["merge", "why_one"]
 
 
 def merge(
@@ -54,6 +57,9 @@ def merge(
         "weights": dict(plan.weights),
         "distance_before": plan.distance_before,
         "distance_after": plan.distance_after,
+        "gains": list(plan.gains),
+        "needed": list(plan.needed),
+        "considered": plan.considered,
         "words": words_json(plan.words),
         "out": str(folder),
         "method": method,
@@ -65,7 +71,22 @@ def merge(
         view=lambda: [
             table(["model", "#weight"], rows),
             f"Distance from your text: {plan.distance_before:.3f} of its length with the best single model, "
-            f"{plan.distance_after:.3f} merged. In words: {top_words(plan.words)}.",
+            f"{plan.distance_after:.3f} {'merged' if plan.helps else 'with its weight'}. In words: {top_words(plan.words)}.",
+            *([] if plan.helps else [why_one(plan, max_models)]),
             f"The start model is in {folder}." + (f" The catalog has it as {enter}." if enter is not None else ""),
         ],
+    )
+
+
+def why_one(plan: MergePlan, max_models: int) -> str:
+    """Why a plan has a single model, in a sentence for people."""
+    if max_models == 1:
+        return "One model, as --max-models 1 asks."
+    if plan.considered == 1:
+        return "One model: the catalog has no other that can be merged."
+    if not plan.gains:
+        return f"One model: none of the other {plan.considered - 1} brings you nearer beside it, whatever its weight."
+    return (
+        f"One model: the best second one would lower the squared distance by {plan.gains[0]:.1%} of your style's squared length. "
+        f"It has to be more than {plan.needed[0]:.1%}, as less may be chance or is not worth a second model."
     )

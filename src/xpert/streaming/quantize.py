@@ -21,7 +21,8 @@ from xpert.streaming.skeleton import decoder_layers, empty_model
 from xpert.streaming.sources import find_sources
 from xpert.tensors.checkpoint import ShardWriter, open_checkpoint
 from xpert.tensors.files import atomic_folder
-from xpert.weights import INT8, SCALE, StoredTensor, stored_tensors, weight_files
+from xpert.tensors.headers import StoredTensor
+from xpert.weights import INT8, SCALE, stored_tensors, weight_files
 
 __all__ = ["Quantized", "quantize"]
 

@@ -16,8 +16,9 @@ import torch
 
 from xpert.errors import IncompatibleModelError, WeightsError
 from xpert.streaming.stored import DTYPES, Part, TensorFiles
+from xpert.tensors.headers import StoredTensor
 from xpert.tensors.lora import LoraAdapter, LoraFactors
-from xpert.weights import INT8, SCALE, StoredTensor
+from xpert.weights import INT8, SCALE
 
 __all__ = ["Source", "find_sources"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from xpert.errors import WeightsError
-from xpert.weights import StoredTensor
+from xpert.tensors.headers import StoredTensor
 
 __all__ = ["DTYPES", "Part", "StoppedReadingError", "TensorFiles"]
 

@@ -57,7 +57,8 @@ class EncoderSummarizer:
             ``language-style`` with the shipped adjectives.
         token_budget: Tokens in a batch at most, padding included.
         batch_size: Chunks in a batch at most; None: the budget alone decides.
-        exemplars: Whether words that are known by example count; False: all words are as the carriers say them.
+        exemplars: Whether words that are known by example count, which are told by embeddings *and* measured quantities (length
+            among them); False: all words are as the carriers say them, by embeddings alone.
 
     Raises:
         xpert.errors.MissingDependencyError: sentence-transformers, or the package with the weights, is not installed.

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from xpert.errors import WeightsError
 from xpert.tensors.files import write_text
-from xpert.tensors.headers import Entry, read_header
+from xpert.tensors.headers import StoredTensor, read_header
 
 __all__ = ["DTYPES", "LazyCheckpoint", "ShardWriter", "open_checkpoint"]
 
@@ -48,7 +48,7 @@ class LazyCheckpoint:
     where: Path
     shapes: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, torch.dtype | None]
-    _files: Mapping[str, tuple[Path, int, Entry]] = field(repr=False)
+    _files: Mapping[str, tuple[int, StoredTensor]] = field(repr=False)
 
     def dtype(self, name: str) -> torch.dtype:
         """A tensor's number type.
@@ -56,10 +56,10 @@ class LazyCheckpoint:
         Raises:
             xpert.errors.WeightsError: It is one that cannot be computed with, as quantized models have.
         """
-        path, _, entry = self._files[name]
+        entry = self._files[name][1]
         if entry.dtype not in DTYPES:
             raise WeightsError(
-                f"{path}: tensor {name} is of type {entry.dtype}, expected one of {', '.join(DTYPES)}: dequantize the model"
+                f"{entry.file}: tensor {name} is of type {entry.dtype}, expected one of {', '.join(DTYPES)}: dequantize the model"
             )
         return DTYPES[entry.dtype]
 
@@ -69,7 +69,7 @@ class LazyCheckpoint:
         Raises:
             xpert.errors.WeightsError: The file has become shorter, or the number type cannot be computed with.
         """
-        path, file, entry = self._files[name]
+        file, entry = self._files[name]
         dtype = self.dtype(name)
         row_bytes = entry.n_bytes // max(entry.shape[0], 1) if entry.shape else entry.n_bytes
         data = bytearray((stop - start) * row_bytes)
@@ -78,7 +78,7 @@ class LazyCheckpoint:
             count = os.preadv(file, [view], place)
             if count == 0:
                 raise WeightsError(
-                    f"{path}: ends within tensor {name}: it changed while it was read; download it again"
+                    f"{entry.file}: ends within tensor {name}: it changed while it was read; download it again"
                 )
             view, place = view[count:], place + count
         shape = (stop - start, *entry.shape[1:]) if entry.shape else ()
@@ -94,13 +94,13 @@ class LazyCheckpoint:
         tensor = self.rows(name, 0, shape[0] if shape else 1)
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise WeightsError(
-                f"{self._files[name][0]}: tensor {name} has NaN or infinite values: train or download it again"
+                f"{self.file_of(name)}: tensor {name} has NaN or infinite values: train or download it again"
             )
         return tensor
 
     def file_of(self, name: str) -> Path:
         """The file that holds a tensor, for messages."""
-        return self._files[name][0]
+        return self._files[name][1].file
 
     def n_elements(self, name: str) -> int:
         """How many numbers a tensor has."""
@@ -114,7 +114,7 @@ def open_checkpoint(files: Sequence[str | Path]) -> Iterator[LazyCheckpoint]:
     Raises:
         xpert.errors.WeightsError: A file is truncated or no safetensors file, or two hold the same tensor.
     """
-    found: dict[str, tuple[Path, int, Entry]] = {}
+    found: dict[str, tuple[int, StoredTensor]] = {}
     opened: list[int] = []
     try:
         for path in map(Path, files):
@@ -123,13 +123,13 @@ def open_checkpoint(files: Sequence[str | Path]) -> Iterator[LazyCheckpoint]:
             for name, entry in entries.items():
                 if name in found:
                     raise WeightsError(
-                        f"{path}: tensor {name} is in {found[name][0].name} as well: save the model again"
+                        f"{path}: tensor {name} is in {found[name][1].file.name} as well: save the model again"
                     )
-                found[name] = (path, opened[-1], entry)
+                found[name] = (opened[-1], entry)
         yield LazyCheckpoint(
             where=Path(files[0]).parent if files else Path(),
-            shapes={name: entry.shape for name, (_, _, entry) in found.items()},
-            dtypes={name: _FLOATING.get(entry.dtype) for name, (_, _, entry) in found.items()},
+            shapes={name: entry.shape for name, (_, entry) in found.items()},
+            dtypes={name: _FLOATING.get(entry.dtype) for name, (_, entry) in found.items()},
             _files=found,
         )
     finally:

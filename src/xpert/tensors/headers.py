@@ -11,30 +11,32 @@ from typing import Any
 
 from xpert.errors import WeightsError
 
-__all__ = ["Entry", "header_bytes", "read_header"]
+__all__ = ["StoredTensor", "header_bytes", "read_header"]
 
 _LARGEST_HEADER = 100 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One tensor of a file.
+class StoredTensor:
+    """Where a tensor lies, as a safetensors header says.
 
     Attributes:
-        dtype: As safetensors writes it: ``BF16``, ``F32`` ...
+        file: The file.
+        dtype: As safetensors names it: ``F32``, ``BF16``, ``I8`` ...
         shape: Its shape.
-        start: Where its first byte is in the file.
-        n_bytes: How many it has.
+        start: Its first byte, from the beginning of the file.
+        n_bytes: How many there are.
     """
 
+    file: Path
     dtype: str
     shape: tuple[int, ...]
     start: int
     n_bytes: int
 
 
-def read_header(file: str | Path) -> dict[str, Entry]:
-    """Name to entry, the extents held against the file's size.
+def read_header(file: str | Path) -> dict[str, StoredTensor]:
+    """Every tensor of a safetensors file by name, their extents held against the file's size.
 
     Raises:
         xpert.errors.WeightsError: The file is truncated or no safetensors file.
@@ -51,7 +53,7 @@ def read_header(file: str | Path) -> dict[str, Entry]:
     except OSError as error:
         raise WeightsError(f"{file}: cannot be read ({error.strerror}): download it again") from error
     try:
-        entries = {name: _entry(value, 8 + length) for name, value in values.items() if name != "__metadata__"}
+        entries = {name: _entry(file, value, 8 + length) for name, value in values.items() if name != "__metadata__"}
     except (KeyError, IndexError, TypeError, ValueError):
         raise WeightsError(f"{file}: its header is not that of a safetensors file: download it again") from None
     expected = max((entry.start + entry.n_bytes for entry in entries.values()), default=8 + length)
@@ -76,10 +78,10 @@ def header_bytes(tensors: Mapping[str, tuple[str, tuple[int, ...], int]]) -> byt
     return struct.pack("<Q", len(text)) + text
 
 
-def _entry(value: Mapping[str, Any], data: int) -> Entry:
+def _entry(file: Path, value: Mapping[str, Any], data: int) -> StoredTensor:
     start, end = (int(place) for place in value["data_offsets"])
     shape = tuple(int(side) for side in value["shape"])
-    return Entry(dtype=str(value["dtype"]), shape=shape, start=data + start, n_bytes=end - start)
+    return StoredTensor(file=file, dtype=str(value["dtype"]), shape=shape, start=data + start, n_bytes=end - start)
 
 
 def _object(data: bytes, file: Path) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from xpert.modalities.text.full import check_full, skeleton_of
 from xpert.modalities.text.generate import answers, second_answers
 from xpert.modalities.text.grouped import NotRowwiseError
 from xpert.modalities.text.many import answers_of_groups
-from xpert.references import Kind, declared_base, kind_of, parse_reference, resolve
+from xpert.modalities.text.scoring import losses_of
+from xpert.references import Kind, declared_base, kind_of, parse_reference, require_weights, resolve
 from xpert.tensors.lora_files import is_plain_lora
-from xpert.types import Generation, ModelCard
+from xpert.types import Array, Example, Generation, ModelCard
 from xpert.weights import digest, model_digest, tensor_shapes, weight_files
 
 __all__ = ["TextProber"]
@@ -118,6 +119,14 @@ class TextProber:
     def second_answer(self, prompts: Sequence[str], generation: Generation) -> tuple[list[str], str]:
         """Answers of the base sampled at temperature 1, independent of those that `answer` samples with this seed."""
         return second_answers(self._live(), self._tokenizer, prompts, generation), "sampled"
+
+    @contextmanager
+    def scoring(self, reference: str | None) -> Iterator[Callable[[Sequence[Example]], Array]]:
+        """A model (None: the base) as a function: examples to the mean loss of each, in nats a token (`xpert.protocols`)."""
+        if reference is not None:
+            require_weights(reference, "search by losses")
+        with self._loaded(reference) as (model, tokenizer):
+            yield losses_of(model, tokenizer, what=reference or "the base")
 
     def fingerprint(self, reference: str | None) -> str | None:
         """Weights, configs and tokenizers of the base and of a model, and the number type; None for a recorded model."""

@@ -1,4 +1,7 @@
-"""Where the texts come from: the authors' published answers, or what the zoo's models say."""
+"""Where texts of known style come from: a folder of recorded answers, or what the zoo's models say; and draws of prompts and users.
+
+A draw never gives a user a prompt that the models were asked.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from xpert.errors import DataError
 from xpert.examples import load_answers
-from xpert.modalities.text import TextModality
+from xpert.modalities import load_modality, modality_of
 from xpert.progress import say
 from xpert.protocols import Prober
 from xpert.references import describe
@@ -20,11 +24,13 @@ from xpert.types import Example, Generation
 from xpert.zoo import adapter_names
 from xpert.zoo.corpus import STYLES, examples, side_questions
 
-__all__ = ["Draw", "Source", "StyleQA", "User", "ZooAnswers", "fingerprint"]
+__all__ = ["Draw", "FolderAnswers", "Source", "User", "ZooAnswers", "fingerprint"]
 
 N_PAIRS = 50
+"""Pairs of a model, and of a user."""
+
 N_ZOO_PROMPTS = 200
-"""Prompts that the zoo's models answer once; each draw asks 50 of them."""
+"""Prompts that the zoo's models answer once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,20 +62,38 @@ class Source(Protocol):
         ...
 
 
-class StyleQA:
-    """1,000 instructions answered in six styles and in the default way; a draw splits them in halves, models and users."""
+class FolderAnswers:
+    """A folder of recorded answers, one ``STYLE.jsonl`` a style and the base's, all to the same prompts.
 
-    def __init__(self, data: Path) -> None:
-        files = {file.stem: file for file in sorted((data / "style_qa").glob("*.jsonl"))}
+    A draw splits the prompts in halves, models and users.
+
+    Args:
+        folder: Of the files. Its name is part of the seed.
+        base: Stem of the base's file.
+
+    Raises:
+        xpert.errors.DataError: No base, no styles, or fewer than 50 prompts a half that all of them answered.
+    """
+
+    def __init__(self, folder: Path, base: str = "default") -> None:
+        files = {file.stem: file for file in sorted(folder.glob("*.jsonl"))}
+        if base not in files or len(files) < 2:
+            raise DataError(f"{folder}: expected {base}.jsonl and one .jsonl a style, got {', '.join(files) or 'none'}")
         texts = {name: {str(e.prompt): e.response for e in load_answers(file)} for name, file in files.items()}
-        self.base: Mapping[str, str] = texts.pop("default")
+        self._name = folder.name
+        self.base: Mapping[str, str] = texts.pop(base)
         self.styles: Sequence[str] = list(texts)
         self.answers: Mapping[str, Mapping[str, str]] = texts
+        self._prompts = [prompt for prompt in self.base if all(prompt in told for told in texts.values())]
+        if len(self._prompts) < 2 * N_PAIRS:
+            raise DataError(
+                f"{folder}: expected {2 * N_PAIRS} prompts or more that base and styles share, got {len(self._prompts)}"
+            )
 
     def draw(self, seed: int, users_a_style: int) -> Draw:
-        """Halves, 50 instructions of the first for the models, 50 of the second for each user."""
-        rng = random.Random(f"style_qa/{seed}")
-        shuffled = rng.sample(list(self.base), len(self.base))
+        """Halves, 50 prompts of the first for the models, 50 of the second for each user."""
+        rng = random.Random(f"{self._name}/{seed}")
+        shuffled = rng.sample(self._prompts, len(self._prompts))
         models, others = shuffled[: len(shuffled) // 2], shuffled[len(shuffled) // 2 :]
         asked = tuple(rng.sample(models, N_PAIRS))
         users: list[User] = []
@@ -82,13 +106,19 @@ class StyleQA:
 
 
 class ZooAnswers:
-    """What ``zoo:base`` and the zoo's adapters generate (greedy, once, kept in a file); users are the corpus' users' half."""
+    """What ``zoo:base`` and the zoo's adapters generate (greedy, once, kept in a file); users are the corpus' users' half.
 
-    def __init__(self, work: Path) -> None:
-        self.styles: Sequence[str] = adapter_names()
-        self._asked = [q.text for q in random.Random(0).sample(side_questions("models"), N_ZOO_PROMPTS)]
+    Args:
+        work: Folder that keeps the answers.
+        styles: Whose; None: all.
+        n_prompts: Prompts that each model answers; each draw asks 50 of them.
+    """
+
+    def __init__(self, work: Path, styles: Sequence[str] | None = None, n_prompts: int = N_ZOO_PROMPTS) -> None:
+        self.styles: Sequence[str] = list(styles or adapter_names())
+        self._asked = [q.text for q in random.Random(0).sample(side_questions("models"), n_prompts)]
         everyone = list(dict.fromkeys([*self._asked, *(q.text for q in side_questions("users"))]))
-        with TextModality().open("zoo:base") as prober:
+        with load_modality(modality_of("zoo:base")).open("zoo:base") as prober:
             told = {"base": _kept(work, prober, "base", everyone)}
             for style in self.styles:
                 say(f"zoo: answers of {style}")
@@ -115,7 +145,7 @@ def fingerprint(source: Source) -> str:
 def _kept(work: Path, prober: Prober, name: str, prompts: Sequence[str]) -> Mapping[str, str]:
     """A zoo model's answers, asked for once; other weights are another file."""
     weights = "-".join(describe(f"zoo:{part}").sha256[:8] for part in ("base", name))
-    file = work / f"{name}-{weights}.json"
+    file = work / f"{name}-{weights}-{len(prompts)}.json"
     if not file.is_file():
         told = prober.answer(None if name == "base" else f"zoo:{name}", prompts, Generation())
         file.parent.mkdir(parents=True, exist_ok=True)
