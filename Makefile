@@ -35,7 +35,7 @@ $(BIN)/.dev: pyproject.toml Makefile
 	$(PIP) install --quiet --no-deps -e tests/plugin
 	touch $@ $(BIN)/.demo
 
-demo: $(BIN)/.demo  ## explain the zoo, select for unseen users, personalize one: about three minutes
+demo: $(BIN)/.demo  ## explain the zoo, select for unseen users, personalize one: about two minutes after installation
 	$(BIN)/xpert demo --out out/demo
 
 test: $(BIN)/.dev  ## the tests that need minutes at most

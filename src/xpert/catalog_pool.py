@@ -6,7 +6,7 @@ import hashlib
 import json
 import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -32,6 +32,8 @@ _NAMES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("i1"), 
 _CODES = {dtype: code for code, dtype in _NAMES.items()}
 _FIT = ("residual", "named_share", "measured_share", "unnamed_share", "converged")
 _AXES = ("all", "named", "named+measured")
+_CARD = tuple(field.name for field in fields(ModelCard))
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _LARGEST_HEADER = 1 << 20
 
 
@@ -43,7 +45,8 @@ class MappedTensors:
     """
 
     def __init__(self, path: Path, sha256: str) -> None:
-        self._path, self._sha256, self._sound = path, sha256, False
+        self._path, self._sha256 = path, sha256
+        self._mapped: dict[str, NDArray[Any]] = {}
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if not 0 < length <= _LARGEST_HEADER:
@@ -83,17 +86,18 @@ class MappedTensors:
         Raises:
             xpert.errors.CatalogCorruptError: The file's content is not what its hash says.
         """
-        if not self._sound:
+        if not self._mapped:
             check_hash(self._path, self._sha256)
-            self._sound = True
-        tensor = self._header[name]
-        return np.memmap(
-            self._path,
-            dtype=_NAMES[tensor["dtype"]],
-            mode="r",
-            offset=self._start + tensor["data_offsets"][0],
-            shape=tuple(tensor["shape"]),
-        )
+        if name not in self._mapped:
+            tensor = self._header[name]
+            self._mapped[name] = np.memmap(
+                self._path,
+                dtype=_NAMES[tensor["dtype"]],
+                mode="r",
+                offset=self._start + tensor["data_offsets"][0],
+                shape=tuple(tensor["shape"]),
+            )
+        return self._mapped[name]
 
 
 def check_hash(path: Path, sha256: str) -> None:
@@ -287,7 +291,8 @@ def _index(models: Sequence[ModelCard]) -> dict[str, NDArray[Any]]:
 
 
 def _line(card: ModelCard) -> bytes:
-    return (json.dumps(asdict(card), ensure_ascii=False, allow_nan=False) + "\n").encode()
+    plain = {name: getattr(card, name) for name in _CARD}  # asdict copies, which a million cards feel
+    return (_ENCODER.encode(plain) + "\n").encode()
 
 
 def _digest(name: str) -> int:

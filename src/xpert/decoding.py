@@ -130,7 +130,7 @@ def generate(
     pad_id = _pad_id(tokenizer, stops)
     answers = [""] * len(rows)
     with torch.inference_mode():
-        for batch in track(batches, description, total=len(batches)):
+        for batch in track(batches, description, unit="batch"):
             ids, mask = left_padded([rows[i] for i in batch], pad_id, model.device)
             produced = _decode(
                 model, ids, mask, rules, seeds=[row_seeds[i] for i in batch], prompts=batch, arrange=arrange

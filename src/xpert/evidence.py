@@ -71,7 +71,8 @@ def nearer_by(
     """
     subset, far = distance_parts(basis, user, than, metric=metric, axes=axes)
     parts = far - distance_parts(basis, user, chosen, metric=metric, axes=axes)[1]
-    return tuple((subset.words[i], float(parts[i])) for i in np.argsort(-parts, kind="stable"))
+    words = subset.words
+    return tuple((words[i], float(parts[i])) for i in np.argsort(-parts, kind="stable"))
 
 
 def strongest(parts: Sequence[tuple[str, float]], n: int = _N_TOLD) -> tuple[tuple[str, float], ...]:

@@ -13,6 +13,7 @@ from xpert.errors import IncompatibleModelError, SettingsError, WeightsError
 from xpert.weights import INT8, check_finite, tensor_shapes, weight_files
 
 __all__ = [
+    "checked",
     "choose_device",
     "choose_dtype",
     "decoder_of",
@@ -101,10 +102,19 @@ def load_model(folder: Path, *, device: torch.device, dtype: Any) -> Any:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: its weights do not fit its config: {_line(error)}") from error
     model, info = loaded
+    return checked(model, info, folder).to(device)
+
+
+def checked(model: Any, info: Mapping[str, Any], folder: Path) -> Any:
+    """A model that Transformers has loaded with ``output_loading_info``, whole, finite and ready to be asked.
+
+    Raises:
+        xpert.errors.WeightsError: Tensors are missing or not finite.
+    """
     if missing := sorted(info["missing_keys"]):
         raise WeightsError(f"{folder}: {len(missing)} tensors are missing, first {missing[0]}: download it again")
     check_finite(model.named_parameters(), str(folder))
-    return model.requires_grad_(False).eval().to(device)
+    return model.requires_grad_(False).eval()
 
 
 def decoder_of(model: Any) -> Any:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from xpert.catalog import Catalog
 from xpert.errors import RecordedModelError, SettingsError
+from xpert.evidence import nearer_by, strongest
 from xpert.mergers.base import Member, MergeMethod
-from xpert.mergers.weights import PROMISING, promising, sparse_weights
+from xpert.mergers.weights import PROMISING, best_weights, promising, sparse_weights
 from xpert.pool import PackedRows, nearest_rows
 from xpert.registry import MERGERS
 from xpert.space import places, restrict
@@ -25,6 +26,8 @@ __all__ = ["Merger"]
 Wide: TypeAlias = NDArray[np.float64]
 
 _N_DRAWS = 200
+_NOTHING = 1e-9
+"""Parts of the user's squared length below this are rounding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +115,27 @@ class Merger:
             gains=tuple(gain for gain, _ in tried),
             needed=tuple(needed for _, needed in tried),
             considered=len(models),
+            brings=self._brings(selection, models[order], weights[order], members),
         )
+
+    def _brings(
+        self, selection: Selection, models: Wide, weights: Wide, rows: Sequence[int]
+    ) -> dict[str, tuple[tuple[str, float], ...]]:
+        """`MergePlan.brings`, from the members' places ``(N, D)``, weights ``(N,)`` and rows in the catalog."""
+        catalog, z_user = self.catalog, selection.coordinates.values
+        user = places(catalog.basis, z_user[None], selection.axes)[0]
+        coordinates = catalog.coordinates[list(rows)]
+        merged, found = weights @ coordinates, dict[str, tuple[tuple[str, float], ...]]()
+        for i in range(len(rows) if len(rows) > 1 else 0):
+            others = [j for j in range(len(rows)) if j != i]
+            without = best_weights(models[others], user, len(others)) @ coordinates[others]
+            nearer = nearer_by(catalog.basis, z_user, merged, without, metric="embedding", axes=selection.axes)
+            compared, change = restrict(catalog.basis, (merged - without).astype(np.float32), selection.axes)
+            value = dict(zip(compared.words, change.tolist(), strict=True))
+            found[catalog.models[rows[i]].name] = tuple(
+                (word, value[word]) for word, part in strongest(nearer) if part > _NOTHING * float(user @ user)
+            )
+        return found
 
     def _candidates(self, selection: Selection) -> list[int]:
         """Rows that may be members: all that can be merged; of a pool the nearest to the user, and to what the nearest leaves."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
-from typing import Any, TypeAlias
+from functools import cache, cached_property
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,11 +25,15 @@ __all__ = ["BLOCK", "PackedRows", "nearest_rows", "packed", "row_norms"]
 BLOCK = 16384
 """Rows of a block: 4 MB of 64 float32 axes."""
 
+_PASS = 4 * BLOCK
+"""Rows of a block of the pass: larger, so that threads meet less often."""
+_MOST_THREADS = 4
 _GROUP = 64
 _UNSHARED = 8192
 """Numbers in a matrix whose product with a vector OpenBLAS does not share among its threads (it does from 9,216 on)."""
 _NOTHING = 1e-12
 Rows: TypeAlias = NDArray[np.intp]
+T = TypeVar("T")
 
 
 class PackedRows:
@@ -144,9 +148,11 @@ def _candidates(basis: SubvectorBasis, rows: PackedRows, z: Array, n: int) -> Ro
     One pass, block by block on threads. A block keeps the rows that may be among the nearest by what is known so far, so that
     nothing grows with ``M`` but by ties.
     """
-    wide = z.astype(np.float64) @ basis.vectors.astype(np.float64)
+    vectors = basis.vectors.astype(np.float64)
+    # einsum is no BLAS, whose threads would look for more work during the pass
+    wide = np.einsum("k,kd->d", z.astype(np.float64), vectors)
     length = float(np.linalg.norm(wide))
-    towards = basis.vectors.astype(np.float64) @ wide / (length if length > _NOTHING else 1.0)
+    towards = np.einsum("kd,d->k", vectors, wide) / (length if length > _NOTHING else 1.0)
     weights = (towards if rows.scale is None else towards * rows.scale).astype(np.float32)
     slack = 4 * len(z) * float(np.finfo(np.float32).eps) * max(rows.reach * float(np.linalg.norm(towards)), 1.0)
     stored, inverse = rows.stored, rows.inverse_norms
@@ -154,30 +160,55 @@ def _candidates(basis: SubvectorBasis, rows: PackedRows, z: Array, n: int) -> Ro
         -np.inf
     )  # the n-th largest cosine is no less; that a thread may overwrite a larger one with a smaller does no harm
 
-    def kept(start: int) -> tuple[Rows, Array]:
-        """Of a block the rows that may be among the nearest, and their cosines."""
+    def kept(start: int) -> tuple[int, Rows, Array]:
+        """Of a block the rows that may be among the nearest, and their cosines; where it starts comes first, to sort by."""
         nonlocal least
-        scores = _product(stored[start : start + BLOCK], weights)
-        scores *= inverse[start : start + BLOCK]
-        least = max(least, _nth_or_less(scores, n))
+        scores = _product(stored[start : start + _PASS], weights)
+        scores *= inverse[start : start + _PASS]
+        if least == -np.inf:
+            least = max(least, _nth_or_less(scores, n))
         near = np.flatnonzero(scores >= least - slack)
-        return near + start, scores[near]
+        least = max(least, _nth_or_less(scores[near], n, group=1))
+        return start, near + start, scores[near]
 
-    with ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1))) as pool:
-        parts = list(pool.map(kept, range(0, len(rows), BLOCK)))
-    found, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
+    parts = sorted(_shared(kept, range(0, len(rows), _PASS)), key=lambda part: part[0])
+    found, scores = (np.concatenate(part) for part in list(zip(*parts, strict=True))[1:])
     return found[scores >= _nth_or_less(scores, n, group=1) - slack]
+
+
+def _shared(work: Callable[[int], T], starts: Sequence[int]) -> list[T]:
+    """The work for every start, in any order: this thread and, for each further core, another take the next one in turn."""
+    todo = iter(starts)
+
+    def some() -> list[T]:
+        return [work(start) for start in todo]
+
+    n_helpers = min(_MOST_THREADS, os.cpu_count() or 1, len(starts)) - 1
+    others = [_helpers().submit(some) for _ in range(n_helpers)]
+    done = some()
+    return done + [one for other in others if not other.cancel() for one in other.result()]
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    """Threads that stay and wait for the next pass: on a busy machine starting one takes as long as half a million models."""
+    return ThreadPoolExecutor(_MOST_THREADS - 1, thread_name_prefix="xpert-pool")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # a fork has no threads
 
 
 def _product(block: NDArray[Any], weights: Array) -> Array:
     """``(N, K) @ (K,)`` in float32, by products too small for the threads of a BLAS: blocks are on threads already."""
-    if block.dtype != np.float32:
-        block = block.astype(np.float32)
-    out = np.empty(len(block), np.float32)
-    n = max(1, _UNSHARED // block.shape[1])
-    whole = len(block) // n * n
-    np.matmul(block[:whole].reshape(-1, n, block.shape[1]), weights, out=out[:whole].reshape(-1, n))
-    np.matmul(block[whole:], weights, out=out[whole:])
+    out, k = np.empty(len(block), np.float32), block.shape[1]
+    n = max(1, _UNSHARED // k)
+    step = len(block) if block.dtype == np.float32 else 32 * n  # smaller numbers are widened where a cache holds them
+    for start in range(0, len(block), max(step, 1)):
+        part, into = np.asarray(block[start : start + step], np.float32), out[start : start + step]
+        whole = len(part) // n * n
+        np.matmul(part[:whole].reshape(-1, n, k), weights, out=into[:whole].reshape(-1, n))
+        np.matmul(part[whole:], weights, out=into[whole:])
     return out
 
 

@@ -191,7 +191,7 @@ def model_answers(
         xpert.errors.DataError: The prober left a model out.
     """
     names = {reference: [n for n, r in models.items() if r == reference] for reference in models.values()}
-    with bar("Explaining", total=len(models)) as advance:
+    with bar("Explaining", len(models), unit="model") as advance:
         for reference, answers in _each(prober, task, list(names), cache):
             for name in names.pop(reference):
                 yield name, answers

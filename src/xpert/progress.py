@@ -19,16 +19,19 @@ FIRST_LINE_S, LINE_EVERY_S = 10.0, 60.0
 _inside = threading.local()
 
 
-def track(items: Iterable[T], description: str, *, total: float | None = None) -> Iterator[T]:
+def track(items: Iterable[T], description: str, *, unit: str) -> Iterator[T]:
     """Yield the items, with a bar that shows how many are done and the time left; in a log, with a line that the stage began.
 
-    Without a description nothing is shown.
+    Args:
+        items: What is done one after another.
+        description: The stage; without one nothing is shown.
+        unit: What is counted, one of it.
     """
     if not description:
         yield from items
         return
     if not sys.stderr.isatty():
-        with _logged(description, _length(items, total)) as moved:
+        with _logged(description, unit, _length(items)) as moved:
             for item in items:
                 yield item
                 moved("")
@@ -36,20 +39,21 @@ def track(items: Iterable[T], description: str, *, total: float | None = None) -
     from rich.console import Console
     from rich.progress import track as rich_track
 
-    yield from rich_track(items, description=description, total=total, console=Console(stderr=True), transient=True)
+    yield from rich_track(items, description=description, console=Console(stderr=True), transient=True)
 
 
 @contextmanager
-def bar(description: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
-    """A bar that the caller moves: each call of what it yields counts one more done, and shows a note (a loss, say)."""
+def bar(description: str, total: int, done: int = 0, *, unit: str) -> Iterator[Callable[[str], None]]:
+    """A bar of so many units that the caller moves: each call of what it yields counts one more done, and shows a note (a loss, say)."""
     if not sys.stderr.isatty():
-        with _logged(description, total, done) as moved:
+        with _logged(description, unit, total, done) as moved:
             yield moved
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+    counted = (MofNCompleteColumn(), TextColumn(_units(unit, total)), TextColumn("{task.fields[note]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), *counted)
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(description, total=total, completed=done, note="")
         yield lambda note: progress.update(task, advance=1, note=note)
@@ -61,14 +65,15 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def _logged(description: str, total: int | None, done: int = 0) -> Iterator[Callable[[str], None]]:
+def _logged(description: str, unit: str, total: int | None, done: int = 0) -> Iterator[Callable[[str], None]]:
     """A stage in a log: a line once it has taken `FIRST_LINE_S`, even within its first item; a stage within a stage is silent."""
     if getattr(_inside, "stage", False):
         yield lambda note: None
         return
     told, count = time.monotonic(), done
+    units = _units(unit, total)
     of = "" if total is None else f" of {total}"
-    timer = threading.Timer(FIRST_LINE_S, say, [f"{description}{'' if total is None else f' ({total})'} ..."])
+    timer = threading.Timer(FIRST_LINE_S, say, [f"{description}{'' if total is None else f' ({total} {units})'} ..."])
     timer.daemon = True
 
     def moved(note: str) -> None:
@@ -76,7 +81,7 @@ def _logged(description: str, total: int | None, done: int = 0) -> Iterator[Call
         count += 1
         if time.monotonic() - told >= LINE_EVERY_S:
             told = time.monotonic()
-            say(f"{description}: {count}{of}{'  ' if note else ''}{note}")
+            say(f"{description}: {count}{of} {units}{'  ' if note else ''}{note}")
 
     _inside.stage = True
     timer.start()
@@ -87,7 +92,10 @@ def _logged(description: str, total: int | None, done: int = 0) -> Iterator[Call
         _inside.stage = False
 
 
-def _length(items: Iterable[object], total: float | None) -> int | None:
-    if total is not None:
-        return int(total)
+def _length(items: Iterable[object]) -> int | None:
     return len(items) if hasattr(items, "__len__") else None  # type: ignore[arg-type]
+
+
+def _units(unit: str, total: int | None) -> str:
+    """The word for so many; an unknown number counts as several."""
+    return unit if total == 1 else f"{unit}es" if unit.endswith("ch") else f"{unit}s"

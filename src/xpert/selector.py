@@ -145,7 +145,7 @@ class Selector:
         ranked, far, excluded = self._nearest(place)
         z, distance = catalog.coordinates[ranked], float(far[0])
         compared, values = restrict(catalog.basis, place.values, self.axes)
-        words, errors = told(compared, values, said), self._errors(place, pairs)
+        words, errors, names = told(compared, values, said), self._errors(place, pairs), compared.words
         shares = self._shares(z, pairs)
         verdict = self._verdict(place, pairs, ranked[0], distance, paired=paired)
         matched = distance <= verdict.threshold
@@ -158,7 +158,7 @@ class Selector:
             threshold=verdict.threshold,
             axes=self.axes,
             paired=paired,
-            stderr=tuple(errors[compared.words[i]] for i, _, _ in words) if errors else (),
+            stderr=tuple(errors[names[i]] for i, _, _ in words) if errors else (),
             probabilities=None if shares is None else tuple(shares.tolist()),
             strength=verdict.strength,
             likeness=verdict.likeness,

@@ -57,9 +57,9 @@ def restrict(basis: SubvectorBasis, coordinates: ArrayLike, axes: str) -> tuple[
     keep = basis.where(kinds)
     if not keep:
         raise SettingsError(f"axes={axes!r}: the basis has no axis of kind {' or '.join(kinds)}; choose other axes")
-    subset = basis.subset(kinds)
     if len(keep) == len(basis):
         return basis, z
+    subset = basis.subset(kinds)
     if basis.coefficients == "projection":
         return subset, z[..., keep]
     return subset, subset.project(basis.reconstruct(z))

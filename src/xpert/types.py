@@ -304,6 +304,9 @@ class MergePlan:
             perhaps too little to stay.
         needed: By how much it had to, likewise: more than by chance, and the penalty.
         considered: Among how many models weights were looked for.
+        brings: Of each of several models, the axes by which the sum is nearer to the user with it than the best sum of the others
+            alone, the largest part first, each with what the model changes of the sum's coordinate there. So a model of another style
+            may stand in a sum for what it takes away.
     """
 
     weights: Mapping[str, float]
@@ -315,6 +318,9 @@ class MergePlan:
     gains: tuple[float, ...] = ()
     needed: tuple[float, ...] = ()
     considered: int = 0
+    brings: Mapping[str, tuple[tuple[str, float], ...]] = field(
+        default_factory=dict[str, tuple[tuple[str, float], ...]]
+    )
 
     @property
     def helps(self) -> bool:

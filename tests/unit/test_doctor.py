@@ -30,3 +30,4 @@ def test_a_missing_catalog_is_a_problem(tmp_path: Path, capsys: Any) -> None:
     out, err = capsys.readouterr()
     assert len(json.loads(out)["problems"]) == 1
     assert len(err.splitlines()) == 1
+    assert err.count(str(tmp_path / "none")) == 1

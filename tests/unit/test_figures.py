@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpert.figures import percent, told_from_zero, with_error
+from xpert.figures import common_decimals, percent, told_from_zero, with_error
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,34 @@ def test_what_is_shown_is_within_a_quarter_of_the_error(value: float, stderr: fl
     assert float(error) == pytest.approx(stderr, rel=0.26)
     assert len(re.sub(r"^[0.]+", "", error).rstrip("0").replace(".", "")) <= 2
     assert told.partition(".")[2].__len__() == error.partition(".")[2].__len__()
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "decimals", "shown"),
+    [
+        (1.3142, 0.3, 2, "+1.31 ± 0.30"),
+        (-0.2, 0.0049, 2, "-0.20 ± 0.01"),
+        (-0.004, 0.05, 2, "+0.00 ± 0.05"),
+        (-0.0512, 0.0123, 3, "-0.051 ± 0.012"),
+        (-0.0512, None, 3, "-0.051"),
+        (-3e-8, 4e-9, 3, "+0.000"),
+        (float("inf"), 0.1, 3, "+inf ± 0.100"),
+    ],
+)
+def test_values_that_stand_together_have_one_number_of_decimals(
+    value: float, stderr: float | None, decimals: int, shown: str
+) -> None:
+    assert with_error(value, stderr, decimals=decimals) == shown
+
+
+def test_decimals_show_two_digits_of_the_largest_value() -> None:
+    assert [common_decimals(values) for values in ([12.0, 0.001], [0.1], [-0.0999, 0.01], [0.0, 1e-9], [4e-6])] == [
+        2,
+        2,
+        3,
+        2,
+        6,
+    ]
 
 
 def test_told_from_zero() -> None:

@@ -100,6 +100,22 @@ def test_the_weights_of_a_planted_mixture_are_found() -> None:
     assert [word for word, _ in plan.words][:2] == ["friendly", "vivid"]
 
 
+def test_a_plan_tells_what_each_model_brings_to_the_sum() -> None:
+    plan = Merger(catalog([[1, 0, 0], [0, 1, 0], [0, 0, 1]])).plan(exactly([0.7, 0, 0.3]))
+    assert list(plan.brings) == ["model0", "model2"]
+    assert dict(plan.brings["model2"]) == pytest.approx({"vivid": 0.3}, abs=1e-6)
+    assert dict(plan.brings["model0"])["friendly"] == pytest.approx(0.7, abs=1e-6)
+    assert Merger(catalog([[1, 0, 0]])).plan(exactly([0.7, 0, 0.3])).brings == {}
+
+
+def test_an_opposite_style_is_told_by_what_it_takes_away() -> None:
+    plan = Merger(catalog([[1, 0, 1], [0, 0, -1]])).plan(exactly([1, 0, 0.5]))
+    assert plan.weights == pytest.approx({"model0": 1.0, "model1": 0.5})
+    alone = (4 * 1 + 9 * 0.5) / (4 + 9)  # weight of the first model without the second
+    assert dict(plan.brings["model1"]) == pytest.approx({"friendly": 1 - alone, "vivid": 0.5 - alone}, abs=1e-6)
+    assert alone > 0.5
+
+
 def exactly(values: Any) -> Selection:
     """A user of whom it is known where they are: no sampling noise."""
     z = np.asarray(values, np.float32)

@@ -16,9 +16,11 @@ from xpert.types import Array, Axis
 M, K, D = 3000, 12, 40
 
 
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "BLOCK", 512)
+@pytest.fixture(autouse=True, params=[512, 2048])
+def _small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that are one product, and blocks that are several."""
+    monkeypatch.setattr(pool, "BLOCK", request.param)
+    monkeypatch.setattr(pool, "_PASS", request.param)
 
 
 def basis(*, leaning: bool = False) -> SubvectorBasis:
@@ -67,6 +69,16 @@ def test_equals_and_zeros() -> None:
     assert nearest_rows(made, held, z[0], 3)[0].tolist() == [0, 1, 2]
     assert nearest_rows(made, held, np.zeros(K), 2)[0].tolist() == [700, 0]
     assert nearest_rows(made, held, z[0], 5000)[0].shape == (1500,)
+
+
+@pytest.mark.parametrize("nearest_first", [True, False])
+def test_models_in_the_order_of_their_distance(nearest_first: bool) -> None:
+    made, rng = basis(), np.random.default_rng(5)
+    z, user = rng.normal(size=(M, K)).astype(np.float32), rng.normal(size=K)
+    order = np.argsort(distances(made, z, user), kind="stable")
+    held = rows(made, z[order if nearest_first else order[::-1]])
+    found, _ = nearest_rows(made, held, user, 4)
+    assert found.tolist() == ([0, 1, 2, 3] if nearest_first else [M - 1, M - 2, M - 3, M - 4])
 
 
 def test_more_asked_than_a_block_holds() -> None:

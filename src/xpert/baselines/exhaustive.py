@@ -48,7 +48,7 @@ class ExhaustiveBaseline:
         check_data(examples, base_answers)
         check_phone(self.phone)
         with searched(self.pool) as (search, meter):
-            for name in track(self.pool.names, "searching all models"):
+            for name in track(self.pool.names, "searching all models", unit="model"):
                 search.whole(name, examples)
         return told(
             search,

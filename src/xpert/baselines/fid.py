@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 
 from xpert.baselines.comparing import Images, compared
 from xpert.baselines.image_features import INCEPTION, FeaturesLike
@@ -30,7 +30,6 @@ class FIDBaseline:
 
     pool: Mapping[str, Images]
     features: FeaturesLike = INCEPTION
-    _: KW_ONLY
 
     def select(
         self, examples: Sequence[Example], base_answers: Sequence[str] | Sequence[Example] | None = None

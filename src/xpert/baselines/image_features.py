@@ -77,16 +77,14 @@ class ModuleFeatures:
         pixels = np.stack([np.asarray(open_image(image).resize((self._side, self._side), 3)) for image in images])
         with torch.inference_mode():
             out: Any = self._module(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous())
-        rows = np.asarray(out.float().cpu().numpy(), np.float32)
-        if rows.ndim != 2 or len(rows) != len(images) or not np.isfinite(rows).all():
-            raise WeightsError(
-                f"image features {self.name}: expected {len(images)} finite rows, got an array of shape {rows.shape}"
-            )
-        return rows
+        return _checked(out.float().cpu().numpy(), len(images), self.name)
 
 
 def inception(weights: str | None = None) -> ModuleFeatures:
     """The Inception v3 that FID and KID are defined by, 2,048 features; torch-fidelity downloads its weights at first use.
+
+    Images come to it in its own size by Pillow's bicubic filter, where torch-fidelity resizes by TensorFlow 1's bilinear rule: what is
+    computed from it is not, to the digit, what torch-fidelity gives for the same images.
 
     Args:
         weights: A file of its weights that is here already; None: torch-fidelity's download.
@@ -141,7 +139,17 @@ def encoded(features: ImageFeatures, images: Sequence[str], what: str, least: in
 
     Raises:
         xpert.errors.DataError: There are fewer, or one cannot be read.
+        xpert.errors.WeightsError: A feature is not finite, or there is not one row an image.
     """
     if len(images) < least:
         raise DataError(f"{what}: expected at least {least} images, got {len(images)}")
-    return features.encode_images(images)
+    return _checked(features.encode_images(images), len(images), features.name)
+
+
+def _checked(found: Array, n_images: int, name: str) -> Array:
+    rows = np.asarray(found, np.float32)
+    if rows.ndim != 2 or len(rows) != n_images:
+        raise WeightsError(f"image features {name}: expected {n_images} rows, got an array of shape {rows.shape}")
+    if not np.isfinite(rows).all():
+        raise WeightsError(f"image features {name}: a feature is not finite: check its weights")
+    return rows

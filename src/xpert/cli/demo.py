@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xpert.cli.output import Outcome, table, top_words
+from xpert.cli.output import LEFT_OUT, Outcome, table, top_words
 from xpert.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _folder(out: Path | None) -> Iterator[Path]:
 
 def _view(report: DemoReport, zoo: DemoZoo, out: Path | None) -> list[RenderableType]:
     catalog, starts, users = report.catalog, report.starts, len(report.choices)
-    words = [(name, top_words(catalog[name].words, 5)) for name in catalog]
+    words = [(name, top_words(catalog[name].words, 4, catalog[name].stderr, with_errors=False)) for name in catalog]
     accuracy = [f"{share:.0%} by {axes} axes" for axes, share in report.to_dict()["accuracy"].items()]
     reached = "never" if starts.steps_selected is None else f"{starts.steps_selected}"
     runs = [
@@ -141,6 +141,7 @@ def _view(report: DemoReport, zoo: DemoZoo, out: Path | None) -> list[Renderable
     ]
     parts: list[RenderableType] = [
         table(["model", "in words"], words),
+        f"{LEFT_OUT} xpert show tells errors, and every axis.",
         f"Users whose {zoo.data} no model saw: {report.correct()} of {users} got the model of their style "
         f"({', '.join(accuracy)}).",
         f"Fine-tuning a user of style {report.trainee} to a validation loss of {starts.target_loss:.3f}:",
@@ -153,7 +154,7 @@ def _view(report: DemoReport, zoo: DemoZoo, out: Path | None) -> list[Renderable
         weights = " + ".join(f"{weight:.2f} {name}" for name, weight in plan.weights.items())
         parts.append(
             f"A user of half {styles[0]}, half {styles[1]}, would start from {weights}: "
-            f"distance {plan.distance_after:.2f} instead of {plan.distance_before:.2f}."
+            f"distance {plan.distance_after:.2f} instead of {plan.distance_before:.2f} with the best one alone."
         )
     parts.append(f"{report.seconds:.0f} s in all, peak memory {report.peak_mb:.0f} MB.")
     if out is not None:

@@ -44,8 +44,10 @@ def doctor(
         "problems": problems,
     }
     if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        say(f"xpert: error: {catalog}: {count}, the first: {problems[0]}")
+        first = problems[0].removeprefix(f"{catalog}: ")
+        say(
+            f"xpert: error: {catalog}: {first if len(problems) == 1 else f'{len(problems)} problems, the first: {first}'}"
+        )
     return Outcome(
         document=document,
         view=lambda: _view(health, catalog, problems),

@@ -12,6 +12,8 @@ from xpert.cli.output import Outcome, table, top_words, words_json
 from xpert.errors import SettingsError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from xpert.types import MergePlan
 
 __all__ = ["merge", "why_one"]
@@ -60,22 +62,42 @@ def merge(
         "gains": list(plan.gains),
         "needed": list(plan.needed),
         "considered": plan.considered,
+        "brings": {name: words_json(changes) for name, changes in plan.brings.items()},
         "words": words_json(plan.words),
         "out": str(folder),
         "method": method,
         "entered": enter,
     }
-    rows = [(name, f"{weight:.3f}") for name, weight in plan.weights.items()]
-    return Outcome(
-        document=document,
-        view=lambda: [
-            table(["model", "#weight"], rows),
-            f"Distance from your text: {plan.distance_before:.3f} of its length with the best single model, "
-            f"{plan.distance_after:.3f} {'merged' if plan.helps else 'with its weight'}. In words: {top_words(plan.words)}.",
-            *([] if plan.helps else [why_one(plan, max_models)]),
-            f"The start model is in {folder}." + (f" The catalog has it as {enter}." if enter is not None else ""),
-        ],
-    )
+    return Outcome(document=document, view=lambda: _view(plan, max_models, folder, enter))
+
+
+def _view(plan: MergePlan, max_models: int, folder: Path, enter: str | None) -> list[RenderableType]:
+    rows = [
+        (name, f"{weight:.3f}", *([top_words(plan.brings[name])] if plan.brings else []))
+        for name, weight in plan.weights.items()
+    ]
+    return [
+        table(["model", "#weight", *(["brings the sum"] if plan.brings else [])], rows),
+        f"Distance from your text: {plan.distance_before:.3f} of its length with the best single model, "
+        f"{plan.distance_after:.3f} {'merged' if plan.helps else 'with its weight'}. In words: {top_words(plan.words)}.",
+        *(_why_several(plan) if plan.helps else [why_one(plan, max_models)]),
+        f"The start model is in {folder}." + (f" The catalog has it as {enter}." if enter is not None else ""),
+    ]
+
+
+def _why_several(plan: MergePlan) -> list[str]:
+    """What each further model gained, and what one brings that is of another style."""
+    told = [
+        f"going from {n - 1} to {n} lowers the squared distance by {gain:.1%} of your style's squared length (more than {needed:.1%} is asked)"
+        if gain > needed
+        else f"going to {n} would lower it by {gain:.1%} only ({needed:.1%} is asked)"
+        for n, (gain, needed) in enumerate(zip(plan.gains, plan.needed, strict=True), start=2)
+    ]
+    return [
+        f"Why {len(plan.weights)} models: {'; '.join(told)}.",
+        "What a model brings is what the sum has with it beside the best sum of the others alone: one of another style may be "
+        "there for what it takes away.",
+    ]
 
 
 def why_one(plan: MergePlan, max_models: int) -> str:

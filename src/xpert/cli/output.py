@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from xpert.figures import told_from_zero, with_error
+from xpert.figures import common_decimals, told_from_zero, with_error
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xpert.types import Explanation
 
 __all__ = [
+    "LEFT_OUT",
     "UNSURE",
     "Outcome",
     "State",
@@ -39,6 +40,9 @@ __all__ = [
 
 UNSURE = "~: not told from 0, which is within two standard errors."
 """The legend of the mark of `marked`."""
+
+LEFT_OUT = "Words within two standard errors of 0 are left out."
+"""What `top_words` does, said below a table of them."""
 
 _PIPE_WIDTH, _NARROW = 120, 110
 _SHARES_WIDE, _SHARES_NARROW, _LEAST_WORDS = 45, 34, 24
@@ -111,9 +115,9 @@ def width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
 
 
-def figure(value: float, stderr: float | None) -> str:
+def figure(value: float, stderr: float | None, decimals: int | None = None) -> str:
     """A value with its standard error."""
-    return with_error(value, stderr, sign=plus_minus())
+    return with_error(value, stderr, sign=plus_minus(), decimals=decimals)
 
 
 def plus_minus() -> str:
@@ -153,17 +157,32 @@ def words_json(words: Sequence[tuple[str, float]], stderr: Sequence[float] = ())
     ]
 
 
-def top_words(words: Sequence[tuple[str, float]], n: int = 4, stderr: Sequence[float] = ()) -> str:
-    """The first words with their coefficients, and the standard errors where these are known.
+def top_words(
+    words: Sequence[tuple[str, float]], n: int = 4, stderr: Sequence[float] = (), *, with_errors: bool = True
+) -> str:
+    """The first words that are told from 0, the largest coefficient first, all to one number of decimals.
 
-    >>> top_words([("friendly", 1.31), ("concise", 0.4)])
-    'friendly +1.31, concise +0.40'
+    Args:
+        words: Words and coefficients, in the order in which they name.
+        n: How many at most.
+        stderr: Their standard errors, where these are known: words within two of them of 0 are left out.
+        with_errors: Whether the errors are shown.
+
+    >>> top_words([("concise", 0.4), ("friendly", 1.31), ("formal", 0.01)], stderr=[0.1, 0.083, 0.02])
+    'friendly +1.31 ± 0.08, concise +0.40 ± 0.10'
     """
     from xpert.summarizers.words import isolated
 
     errors = stderr or (None,) * len(words)
-    told = zip(words[:n], errors, strict=False)
-    return ", ".join(f"{isolated(marked(word, value, error))} {figure(value, error)}" for (word, value), error in told)
+    axes = [(word, value, error) for (word, value), error in zip(words, errors, strict=True)]
+    told = [axis for axis in axes if told_from_zero(axis[1], axis[2])][:n]
+    if not told:
+        return "no word that is told from 0"
+    told.sort(key=lambda axis: -abs(axis[1]))
+    decimals = common_decimals(value for _, value, _ in told)
+    return ", ".join(
+        f"{isolated(word)} {figure(value, error if with_errors else None, decimals)}" for word, value, error in told
+    )
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:

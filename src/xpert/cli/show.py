@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xpert.cli.output import (
+    LEFT_OUT,
     UNSURE,
     Outcome,
     catalog_json,
@@ -16,9 +17,10 @@ from xpert.cli.output import (
     marked,
     plus_minus,
     table,
+    top_words,
 )
 from xpert.errors import SettingsError
-from xpert.figures import told_from_zero
+from xpert.figures import common_decimals, told_from_zero
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from xpert.catalog import Catalog
 
 __all__ = ["show"]
+
+_KINDS = ("word", "measured", "unnamed")
 
 
 def show(
@@ -59,12 +63,13 @@ def show(
 
 def _all(catalog: Catalog) -> list[RenderableType]:
     header = catalog.provenance
+    models = "1 model" if len(catalog) == 1 else f"{len(catalog)} models"
     return [
-        f"{len(catalog)} models of {header.base}, explained by {header.summarizer} on {header.n_prompts} prompts.",
+        f"{models} of {header.base}, explained by {header.summarizer} on {header.n_prompts} prompts.",
         explanation_table(catalog),
         "Shares are of the embedding's length: what words, then measured quantities, then unnamed directions span of it "
         "(at right angles, so it is their squares that add up to at most 100%).",
-        f"{plus_minus()}: the standard error over the prompts. {UNSURE}",
+        f"{plus_minus()}: the standard error over the prompts. {LEFT_OUT}",
     ]
 
 
@@ -76,14 +81,22 @@ def _one(catalog: Catalog, name: str, *, every: bool) -> list[RenderableType]:
     kinds |= {pole: "measured" for word, poles in POLES.items() if word in kinds for pole in poles if pole not in kinds}
     axes = [(word, value, error) for (word, value), error in zip(explanation.words, explanation.stderr, strict=True)]
     listed = [axis for axis in axes if every or kinds[axis[0]] != "unnamed" or told_from_zero(axis[1], axis[2])]
-    rows = [(marked(*axis), kinds[axis[0]], figure(axis[1], axis[2])) for axis in listed]
+    listed.sort(key=lambda axis: (_KINDS.index(kinds[axis[0]]), -abs(axis[1])))
+    named = [axis for axis in axes if kinds[axis[0]] != "unnamed"]
+    decimals = common_decimals(value for _, value, _ in listed)
+    rows = [(marked(*axis), kinds[axis[0]], figure(axis[1], axis[2], decimals)) for axis in listed]
     facts = f"{card.kind} model {card.reference}, {card.bytes:,} bytes, licence {card.licence or 'not stated'}"
     shares = (
         f"named {explanation.named_share:.0%}, measured {explanation.measured_share:.0%}, "
         f"unnamed {explanation.unnamed_share:.0%} of the embedding's length (the squares add up to at most 100%), "
         f"residual {explanation.residual:.2f} by words"
     )
-    parts: list[RenderableType] = [f"{name}: {facts}.", f"{shares}.", table(["axis", "kind", "coefficient"], rows)]
+    parts: list[RenderableType] = [
+        f"{name}: {facts}.",
+        f"In words: {top_words([axis[:2] for axis in named], stderr=[axis[2] for axis in named])}.",
+        f"{shares}.",
+        table(["axis", "kind", "coefficient"], rows),
+    ]
     if any(not told_from_zero(value, error) for _, value, error in listed):
         parts.append(UNSURE)
     if hidden := len(axes) - len(listed):

@@ -33,7 +33,7 @@ class DemoSettings:
         n_prompts: Probe prompts.
         seed: Of prompts and answers.
         generation: How base and models answer; None: as `Explainer` has it.
-        trainer: Settings of both fine-tunings; step bound and evaluation interval are scratch's.
+        trainer: Settings of both fine-tunings; patience and target are those of `xpert.evaluation.starts`.
         modality: What base and models are, with its options; None: told from the base.
         subvectors: Where words' sub-vectors come from; None: the summarizer's own way.
         n_shown: So many answers of base and models to the first prompts are kept in the report.
@@ -166,7 +166,9 @@ def run_demo(
             texts = [user.examples for user in (*users, mixed) if user] + [trainee.training]
             answers = base_answers(catalog, base, texts)
             with open_summarizer(summarizer) as loaded:
-                choices = tuple(choose(catalog, loaded, user, answers) for user in track(users, "Selecting"))
+                choices = tuple(
+                    choose(catalog, loaded, user, answers) for user in track(users, "Selecting", unit="user")
+                )
                 selection = _select(catalog, loaded, trainee.training, answers)
                 planned = mixed and _planned(catalog, loaded, mixed, answers)
         stages["select"] = meter.seconds

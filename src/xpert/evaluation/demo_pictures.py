@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from xpert.evaluation.demo_users import DemoUser, MixedUser, Trainee
+from xpert.evaluation.demo_users import MIXED_SEED, TRAINEE_SEED, DemoUser, MixedUser, Trainee, user_seed
 from xpert.images import image_uri
 from xpert.types import Example
 from xpert.zoo.pictures.dataset import draw
@@ -12,8 +12,6 @@ from xpert.zoo.pictures.scenes import scenes
 from xpert.zoo.pictures.styles import STYLES
 
 __all__ = ["picture_mixed_user", "picture_trainee", "picture_users", "pictures_in"]
-
-_TRAINEE, _MIXED = 900_001, 900_002
 
 
 def pictures_in(styles: list[str], *, seed: int) -> list[Example]:
@@ -31,7 +29,7 @@ def picture_users(*, per_style: int = 2, n_pictures: int = 20, seed: int = 0) ->
         DemoUser(
             name=f"{style}, user {k + 1}",
             style=style,
-            examples=tuple(pictures_in([style] * n_pictures, seed=1_000 * seed + 10 * number + k + 1)),
+            examples=tuple(pictures_in([style] * n_pictures, seed=user_seed(seed, number, k))),
         )
         for number, style in enumerate(STYLES)
         for k in range(per_style)
@@ -43,7 +41,7 @@ def picture_trainee(
 ) -> Trainee:
     """One user of a style; None: one that the seed draws."""
     style = style or random.Random(f"trainee {seed}").choice(list(STYLES))
-    drawn = pictures_in([style] * (n_training + n_validation), seed=_TRAINEE + seed)
+    drawn = pictures_in([style] * (n_training + n_validation), seed=TRAINEE_SEED + seed)
     return Trainee(style=style, training=tuple(drawn[:n_training]), validation=tuple(drawn[n_training:]))
 
 
@@ -52,4 +50,4 @@ def picture_mixed_user(*, n_pictures: int = 20, seed: int = 0) -> MixedUser:
     rng = random.Random(f"mixed {seed}")
     one, two = rng.sample(list(STYLES), 2)
     styles = [one, two] * (n_pictures // 2)
-    return MixedUser(styles=(one, two), examples=tuple(pictures_in(styles, seed=_MIXED + seed)))
+    return MixedUser(styles=(one, two), examples=tuple(pictures_in(styles, seed=MIXED_SEED + seed)))

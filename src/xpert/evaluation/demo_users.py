@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from xpert.types import Example
 from xpert.zoo.corpus import STYLES, examples, mixture
 
-__all__ = ["DemoUser", "MixedUser", "Trainee", "zoo_mixed_user", "zoo_trainee", "zoo_users"]
+__all__ = [
+    "MIXED_SEED",
+    "TRAINEE_SEED",
+    "DemoUser",
+    "MixedUser",
+    "Trainee",
+    "user_seed",
+    "zoo_mixed_user",
+    "zoo_trainee",
+    "zoo_users",
+]
 
-_TRAINEE, _MIXED = 900_001, 900_002
+TRAINEE_SEED, MIXED_SEED = 900_001, 900_002
+"""Added to the demo's seed for the two users who are not among the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +73,7 @@ def zoo_users(*, per_style: int = 2, n_texts: int = 50, seed: int = 0) -> list[D
         DemoUser(
             name=f"{style}, user {k + 1}",
             style=style,
-            examples=tuple(examples(STYLES[style], side="users", n=n_texts, seed=_seed(seed, number, k))),
+            examples=tuple(examples(STYLES[style], side="users", n=n_texts, seed=user_seed(seed, number, k))),
         )
         for number, style in enumerate(STYLES)
         for k in range(per_style)
@@ -72,7 +83,7 @@ def zoo_users(*, per_style: int = 2, n_texts: int = 50, seed: int = 0) -> list[D
 def zoo_trainee(*, style: str | None = None, n_training: int = 40, n_validation: int = 40, seed: int = 0) -> Trainee:
     """One user of a style; None: one that the seed draws."""
     style = style or random.Random(f"trainee {seed}").choice(list(STYLES))
-    texts = examples(STYLES[style], side="users", n=n_training + n_validation, seed=_TRAINEE + seed)
+    texts = examples(STYLES[style], side="users", n=n_training + n_validation, seed=TRAINEE_SEED + seed)
     return Trainee(style=style, training=tuple(texts[:n_training]), validation=tuple(texts[n_training:]))
 
 
@@ -80,9 +91,10 @@ def zoo_mixed_user(*, n_texts: int = 50, seed: int = 0) -> MixedUser:
     """A user who writes in two styles that the seed draws, half and half."""
     one, two = random.Random(f"mixed {seed}").sample(list(STYLES), 2)
     halves = [(STYLES[one], 0.5), (STYLES[two], 0.5)]
-    texts = mixture(halves, side="users", n=n_texts, seed=_MIXED + seed)
+    texts = mixture(halves, side="users", n=n_texts, seed=MIXED_SEED + seed)
     return MixedUser(styles=(one, two), examples=tuple(texts))
 
 
-def _seed(seed: int, number: int, k: int) -> int:
+def user_seed(seed: int, number: int, k: int) -> int:
+    """Of the k-th user (up to ten) of the style of this number."""
     return 1_000 * seed + 10 * number + k + 1

@@ -123,7 +123,7 @@ def compare_starts(
         out: Folder that gets the results, ``scratch`` and ``selected``.
         resume: Go on with what an earlier call left in ``out``; what is done there is not repeated.
         name: Another name for ``selected``, so that several starts are compared with one training from scratch.
-        trainer: Settings of both runs. ``max_steps`` bounds scratch; ``eval_every`` should be at most 2% of the steps that
+        trainer: Settings of both runs. ``max_steps`` bounds each; ``eval_every`` should be at most 2% of the steps that
             scratch needs (None: 2% of ``max_steps``); patience and target are the protocol's. Default: `TorchTrainer` with
             1000 steps.
 

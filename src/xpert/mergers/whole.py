@@ -70,7 +70,7 @@ def write_part(
         xpert.errors.IncompatibleModelError: Members differ in a tensor that is not floating.
     """
     with RowWriter(folder=folder, specs=specs, max_bytes=max_shard_bytes, stem=stem) as writer:
-        for spec in track(writer.order, label):
+        for spec in track(writer.order, label, unit="tensor"):
             some = [vector for vector in vectors if vector.changes(spec.name)]
             if not spec.dtype.is_floating_point:
                 writer.add(_unchanged(spec.name, base, some))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from xpert.errors import IncompatibleModelError, ReferenceNotFoundError
-from xpert.references import is_hub_id, parse_reference, resolve
+from xpert.references import declared_base, is_hub_id, parse_reference, resolve
 from xpert.weights import check_finite, digest, tensor_shapes, weight_files
 
 __all__ = ["applied", "check_adapter", "check_declared"]
@@ -24,7 +24,7 @@ _CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 """Ways of initialising LoRA that move the base's own weights: such an adapter belongs to a base that is not on disk."""
 
 
-def check_adapter(folder: Path, skeleton: Any) -> None:
+def check_adapter(folder: Path, skeleton: Any, base: str) -> None:
     """Check, without loading a weight, that an adapter fits the base: names and shapes of all its tensors.
 
     It is injected into an empty copy of the base, and what PEFT then expects is held against the file's header.
@@ -32,13 +32,17 @@ def check_adapter(folder: Path, skeleton: Any) -> None:
     Args:
         folder: The adapter's.
         skeleton: An empty copy of the base: all its modules, no memory; as before afterwards, but spoilt after an error.
+        base: Reference of the base, for messages.
 
     Raises:
         xpert.errors.IncompatibleModelError: Another base, or a kind of adapter that cannot be taken off again.
         xpert.errors.WeightsError: The adapter's file is missing or truncated.
     """
-    peft = _inject(skeleton, folder)
-    _compare(peft, tensor_shapes(weight_files(folder)), folder)
+    declared = declared_base(folder)
+    trained = "" if declared is None or declared == base else f", it was trained on {declared!r}"
+    refused = f"{folder} is no adapter of the base {base!r}{trained}"
+    peft = _inject(skeleton, folder, refused)
+    _compare(peft, tensor_shapes(weight_files(folder)), refused)
     _take_off(peft, skeleton)
 
 
@@ -91,7 +95,7 @@ def applied(model: Any, folder: Path) -> Iterator[Any]:
     (file,) = weight_files(folder)
     tensors = load_file(file)
     check_finite(tensors, str(file))
-    peft = _inject(model, folder)
+    peft = _inject(model, folder, f"{folder} does not fit the base")
     try:
         tensors = _without_base_tensors(peft, tensors, file)
         set_peft_model_state_dict(peft, tensors, adapter_name=_ADAPTER)
@@ -105,7 +109,7 @@ def _take_off(peft: Any, model: Any) -> None:
     model.__dict__.pop("peft_config", None)  # PEFT releases before 0.18 leave it
 
 
-def _inject(model: Any, folder: Path) -> Any:
+def _inject(model: Any, folder: Path, refused: str) -> Any:
     from peft import PeftConfig, get_peft_model
 
     try:
@@ -131,13 +135,12 @@ def _inject(model: Any, folder: Path) -> Any:
         with torch.random.fork_rng(devices=[]):
             return get_peft_model(model, config, adapter_name=_ADAPTER)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise IncompatibleModelError(f"{folder} does not fit the base: {' '.join(str(error).split())[:300]}") from error
+        raise IncompatibleModelError(f"{refused}: {' '.join(str(error).split())[:300]}") from error
 
 
-def _compare(peft: Any, found: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+def _compare(peft: Any, found: Mapping[str, tuple[int, ...]], refused: str) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in _state(peft).items()}
     bare = {name: tuple(tensor.shape) for name, tensor in _base_tensors(peft).items()}
-    refused = f"{folder} is no adapter of this base"
     for name in sorted(expected):
         if name not in found:
             raise IncompatibleModelError(f"{refused}: its file has no tensor {name}, which its config asks for")

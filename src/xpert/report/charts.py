@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from xpert.errors import MissingDependencyError
+from xpert.tensors.files import write_bytes
 
-__all__ = ["require_matplotlib", "save_png", "starts_chart"]
+__all__ = ["panels", "require_matplotlib", "save_png", "starts_chart"]
 
 Curve = Sequence[tuple[int, float]]
 _INK, _BASE, _SELECTED = "#333333", "#8a8f98", "#1f6feb"
@@ -49,13 +49,7 @@ def starts_chart(
     Raises:
         xpert.errors.MissingDependencyError: The extra ``report`` is not installed.
     """
-    require_matplotlib("a chart")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 4.2), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes: Any = figure.subplots()
+    figure, (axes,) = panels(1, size=(7.2, 4.2), dpi=150)
     for curve, colour, label in ((curve_base, _BASE, "from the base"), (curve_selected, _SELECTED, f"from {selected}")):
         steps, losses = zip(*curve, strict=True)
         axes.plot(steps, losses, color=colour, label=label, linewidth=2, marker="o", markersize=3)
@@ -63,17 +57,30 @@ def starts_chart(
     axes.set_xlabel("training steps")
     axes.set_ylabel(f"validation loss ({unit})")
     axes.set_title("One user's model, from two starts")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    return save_png(figure, Path(out))
+    return save_png(figure, out)
 
 
-def save_png(figure: Any, path: Path) -> Path:
+def panels(n: int, *, size: tuple[float, float], dpi: int) -> tuple[Any, list[Any]]:
+    """A figure of ``n`` empty charts beside each other, and these; ``size`` in inches.
+
+    Raises:
+        xpert.errors.MissingDependencyError: The extra ``report`` is not installed.
+    """
+    require_matplotlib("a chart")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=dpi, layout="constrained")
+    FigureCanvasAgg(figure)
+    charts: list[Any] = list(figure.subplots(1, n, squeeze=False)[0])
+    for chart in charts:
+        chart.spines[["top", "right"]].set_visible(False)
+    return figure, charts
+
+
+def save_png(figure: Any, path: str | Path) -> Path:
     """Write a figure as a PNG that appears whole."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
-    try:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    picture = BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    return write_bytes(path, picture.getvalue())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from xpert.errors import MissingDependencyError
+from xpert.tensors.files import write_bytes
 
 __all__ = ["contact_sheet"]
 
@@ -41,10 +41,6 @@ def contact_sheet(columns: Mapping[str, Sequence[Any]], file: str | Path, *, sid
             shown.thumbnail((side, side))
             sheet.paste(shown, (column * step + _GAP, _TOP + row * step + _GAP))
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{uuid4().hex[:12]}.tmp")
-    try:
-        sheet.save(temporary, format="PNG", optimize=True)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return file
+    picture = BytesIO()
+    sheet.save(picture, format="PNG", optimize=True)
+    return write_bytes(file, picture.getvalue())

@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
 
-from xpert.report.charts import require_matplotlib, save_png
+from xpert.report.charts import panels, save_png
 
-__all__ = ["axes_chart", "prompts_chart"]
+__all__ = ["axes_chart", "costs_chart", "prompts_chart"]
 
 _COLOURS = ("#1f6feb", "#d1603d", "#2e8b57", "#8a63d2", "#8a8f98", "#333333")
 
@@ -61,7 +61,7 @@ def prompts_chart(rows: Mapping[str, Sequence[PromptsPoint]], *, out: str | Path
     Raises:
         xpert.errors.MissingDependencyError: The extra ``report`` is not installed.
     """
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = panels(1, size=(6.4, 4.0), dpi=100)
     for (name, points), colour in zip(rows.items(), _COLOURS, strict=False):
         shown = [point for point in points if point.centred > 0 and point.predicted > 0]
         numbers = [point.n_prompts for point in shown]
@@ -69,7 +69,7 @@ def prompts_chart(rows: Mapping[str, Sequence[PromptsPoint]], *, out: str | Path
         axes.plot(numbers, [p.predicted for p in shown], color=colour, linewidth=1, label=f"{name}, predicted")
     axes.set(xscale="log", yscale="log", xlabel="prompts", ylabel="cosine distance to the embedding from all")
     axes.legend(frameon=False)
-    return save_png(figure, Path(out))
+    return save_png(figure, out)
 
 
 def axes_chart(rows: Mapping[str, Sequence[AxesPoint]], *, out: str | Path) -> Path:
@@ -82,7 +82,7 @@ def axes_chart(rows: Mapping[str, Sequence[AxesPoint]], *, out: str | Path) -> P
     Raises:
         xpert.errors.MissingDependencyError: The extra ``report`` is not installed.
     """
-    figure, panels = _figure(2)
+    figure, both = panels(2, size=(9.6, 4.0), dpi=100)
     lines = [
         (f"{name}, {setting}", [row for row in points if row.settings.name == setting])
         for name, points in rows.items()
@@ -90,22 +90,34 @@ def axes_chart(rows: Mapping[str, Sequence[AxesPoint]], *, out: str | Path) -> P
     ]
     for (label, points), colour in zip(lines, _COLOURS, strict=False):
         models = [row.n_models for row in points]
-        panels[0].plot(models, [fmean(row.n_subvectors) for row in points], "o-", color=colour, label=label)
-        panels[1].plot(models, [fmean(row.n_examined) for row in points], "o-", color=colour)
-    for panel, what in zip(panels, ("sub-vectors", "candidates examined"), strict=True):
+        both[0].plot(models, [fmean(row.n_subvectors) for row in points], "o-", color=colour, label=label)
+        both[1].plot(models, [fmean(row.n_examined) for row in points], "o-", color=colour)
+    for panel, what in zip(both, ("sub-vectors", "candidates examined"), strict=True):
         panel.set(xlabel="models", ylabel=what, ylim=(0, None))
-    panels[0].legend(frameon=False, fontsize=8)
-    return save_png(figure, Path(out))
+    both[0].legend(frameon=False, fontsize=8)
+    return save_png(figure, out)
 
 
-def _figure(n_panels: int) -> tuple[Any, list[Any]]:
-    require_matplotlib("a chart")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def costs_chart(rows: Sequence[Mapping[str, Any]], *, out: str | Path) -> Path:
+    """What selecting costs against the number of models; both axes logarithmic.
 
-    figure = Figure(figsize=(6.4 if n_panels == 1 else 9.6, 4.0), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels: list[Any] = list(figure.subplots(1, n_panels, squeeze=False)[0])
-    for panel in panels:
-        panel.spines[["top", "right"]].set_visible(False)
-    return figure, panels
+    Args:
+        rows: In each ``models``, and the milliseconds ``open_ms``, ``first_ms``, ``warm_ms``, ``read_once_ms`` and ``brute_force_ms``.
+        out: The PNG.
+
+    Raises:
+        xpert.errors.MissingDependencyError: The extra ``report`` is not installed.
+    """
+    lines = {
+        "brute_force_ms": "comparing with every model (float64)",
+        "first_ms": "first selection, hashes checked",
+        "warm_ms": "selection, warm, top 5",
+        "read_once_ms": "reading the coordinates once",
+        "open_ms": "opening the catalog",
+    }
+    figure, (axes,) = panels(1, size=(6.4, 4.0), dpi=100)
+    for (name, label), colour in zip(lines.items(), _COLOURS, strict=False):
+        axes.plot([row["models"] for row in rows], [row[name] for row in rows], "o-", color=colour, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="models", ylabel="milliseconds")
+    axes.legend(frameon=False, fontsize=8)
+    return save_png(figure, out)

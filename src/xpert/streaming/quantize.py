@@ -74,7 +74,7 @@ def quantize(model: str | Path, out: str | Path) -> Quantized:
     squares, errors, worst = 0.0, 0.0, (0.0, "")
     with atomic_folder(target) as temporary:
         with open_checkpoint(files) as checkpoint, ShardWriter(folder=temporary) as writer:
-            for name in track(sorted(stored), "quantizing", total=len(stored)):
+            for name in track(sorted(stored), "quantizing", unit="tensor"):
                 tensor = checkpoint.tensor(name)
                 if name not in chosen:
                     writer.add(name, tensor)

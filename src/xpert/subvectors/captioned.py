@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xpert.errors import SettingsError, SummarizerError
 from xpert.protocols import SubvectorContext, TextEncoder
+from xpert.subvectors.relative import RelativeRows
 from xpert.types import Array
 
 __all__ = ["PLAIN", "TEMPLATE", "CaptionedSubvectors"]
@@ -56,7 +57,7 @@ class CaptionedSubvectors:
                 raise SettingsError(f"{option}: expected a text with {' and '.join(fields)}, got {text!r}")
         self._listed = None if words is None else tuple(dict.fromkeys(words))
         self._template, self._plain, self._n_captions, self._centred = template, plain, n_captions, centred
-        self._known: dict[tuple[object, ...], tuple[dict[str, Float64], Float64]] = {}
+        self._relative = RelativeRows()
 
     @property
     def fingerprint(self) -> str:
@@ -77,14 +78,13 @@ class CaptionedSubvectors:
                 "choose other sub-vectors, such as painted, or an encoder: summarizer with a CLIP model"
             )
         captions = tuple(context.prompts[: self._n_captions])
-        key = (encoder.name, getattr(encoder, "fingerprint", None), encoder.instruction, captions)
-        if key not in self._known:
-            self._known[key] = self._origin(captions, encoder)
-        known, origin = self._known[key]
-        if new := [word for word in dict.fromkeys(words) if word not in known]:
-            known.update(zip(new, self._said(new, captions, encoder), strict=True))
-        rows = [known[word] - origin for word in words]
-        return np.stack(rows).astype(np.float32) if rows else np.zeros((0, encoder.width), np.float32)
+        return self._relative.vectors(
+            words,
+            context.summarizer,
+            captions,
+            origin=lambda: self._origin(captions, encoder),
+            said=lambda new: self._said(new, captions, encoder),
+        )
 
     def _origin(self, captions: Sequence[str], encoder: TextEncoder) -> tuple[dict[str, Float64], Float64]:
         """Words known already, and what rows are relative to: the words' mean, or else the captions without a word.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xpert.errors import SettingsError, SummarizerError
 from xpert.protocols import SubvectorContext, TextEncoder
+from xpert.subvectors.relative import RelativeRows
 from xpert.types import Array
 
 __all__ = ["CARRIERS", "DescribedSubvectors"]
@@ -57,7 +58,7 @@ class DescribedSubvectors:
             raise SettingsError(f"carriers: expected sentences with {{word}} in each, got {list(carriers)}")
         self._listed = None if words is None else tuple(dict.fromkeys(words))
         self._n_texts, self._max_words, self._carriers = n_texts, max_words, carriers
-        self._mean: dict[tuple[object, ...], tuple[dict[str, Float64], Float64]] = {}
+        self._relative = RelativeRows()
 
     @property
     def fingerprint(self) -> str:
@@ -77,16 +78,16 @@ class DescribedSubvectors:
                 "choose other sub-vectors, such as contrastive, or an encoder: summarizer"
             )
         texts = self._texts(context.base_answers)
-        key = (encoder.name, getattr(encoder, "fingerprint", None), encoder.instruction, texts)
-        if key not in self._mean:
+
+        def said(new: Sequence[str]) -> Float64:
+            return self._raw(new, texts, encoder)
+
+        def origin() -> tuple[dict[str, Float64], Float64]:
             listed = self._words(context)
-            raw = self._raw(listed, texts, encoder)
-            self._mean[key] = dict(zip(listed, raw, strict=True)), raw.mean(axis=0)
-        known, mean = self._mean[key]
-        new = [word for word in dict.fromkeys(words) if word not in known]
-        known.update(zip(new, self._raw(new, texts, encoder), strict=True))
-        rows = [known[word] - mean for word in words]
-        return np.stack(rows).astype(np.float32) if rows else np.zeros((0, encoder.width), np.float32)
+            raw = said(listed)
+            return dict(zip(listed, raw, strict=True)), raw.mean(axis=0)
+
+        return self._relative.vectors(words, context.summarizer, texts, origin=origin, said=said)
 
     def _words(self, context: SubvectorContext) -> tuple[str, ...]:
         listed = self._listed or tuple(getattr(context.summarizer, "words", ()))
@@ -111,7 +112,5 @@ class DescribedSubvectors:
             for text in texts
             for carrier in self._carriers or getattr(encoder, "carriers", CARRIERS)
         ]
-        if not said:
-            return np.zeros((0, 0))
         rows = encoder.encode(said).astype(np.float64)
         return rows.reshape(len(words), -1, rows.shape[-1]).mean(axis=1)

@@ -232,7 +232,7 @@ def _trained(
     """Prefix and suffix after all steps."""
     prompt = [part.clone().requires_grad_(True) for part in start]
     optimizer = torch.optim.Adam(prompt, lr=settings.lr)
-    with bar("Tuning the prompt", settings.steps) as advance:
+    with bar("Tuning the prompt", settings.steps, unit="step") as advance:
         for step, batch in enumerate(_batches(len(samples.owner), settings)):
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * _rate(step, settings)

@@ -138,7 +138,7 @@ def last_hidden(
     lengths, shared = [len(row) for row in rows], [k is not None for k in known]
     plan = micro_batches(lengths, shared, token_budget=token_budget, batch_size=batch_size)
     with torch.inference_mode():
-        for batch in track(plan, what, total=len(plan)):
+        for batch in track(plan, what, unit="batch"):
             states = _states(model, [rows[i] for i in batch], [k for i in batch if (k := known[i]) is not None], pad_id)
             hidden[batch] = states.float().cpu().numpy()
     return finite(hidden)

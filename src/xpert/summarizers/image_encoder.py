@@ -171,7 +171,7 @@ class ImageEncoderSummarizer:
         model = self._loaded()
         rows = np.zeros((len(images), self._width), np.float32)
         firsts = range(0, len(images), self._batch_size)
-        for first in track(firsts, "encoding images", total=len(firsts)):
+        for first in track(firsts, "encoding images", unit="batch"):
             rows[first : first + self._batch_size] = model.image_features(images[first : first + self._batch_size])
         return finite_units(rows, self._name).astype(np.float32)
 

@@ -11,10 +11,10 @@ from safetensors import SafetensorError
 
 from xpert.errors import IncompatibleModelError, MissingDependencyError, WeightsError
 from xpert.images import open_image
-from xpert.loading import has_tokenizer, load_tokenizer
+from xpert.loading import checked, has_tokenizer, load_tokenizer
 from xpert.summarizers.causal import Head
 from xpert.summarizers.image_text import pil_processing
-from xpert.weights import check_finite, tensor_shapes, weight_files
+from xpert.weights import tensor_shapes, weight_files
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -158,10 +158,7 @@ def _load(folder: Path, device: torch.device, dtype: Any) -> Any:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: its weights do not fit its config: {_line(error)}") from error
     model, info = loaded
-    if missing := sorted(info["missing_keys"]):
-        raise WeightsError(f"{folder}: {len(missing)} tensors are missing, first {missing[0]}: download it again")
-    check_finite(model.named_parameters(), str(folder))
-    return model.requires_grad_(False).eval().to(device)
+    return checked(model, info, folder).to(device)
 
 
 def _processor(folder: Path) -> tuple[Any, Any]:

@@ -140,7 +140,7 @@ class VLMSummarizer:
         check_images(pairs, self._name)
         model = self._loaded()
         hidden = np.zeros((len(pairs), self._width), np.float32)
-        for row, pair in enumerate(track(pairs, "summarizing", total=len(pairs))):
+        for row, pair in enumerate(track(pairs, "summarizing", unit="pair")):
             hidden[row] = model.last_hidden(self._inputs(pair)).numpy()
         if not np.isfinite(hidden).all():
             raise WeightsError(
@@ -163,7 +163,7 @@ class VLMSummarizer:
         """
         check_images(pairs, self._name)
         model, rules, counts = self._loaded(), self._instruction.rules, Counter[str]()
-        for pair in track(pairs, "proposing words", total=len(pairs)):
+        for pair in track(pairs, "proposing words", unit="pair"):
             turn = turn_of(self._question, *self._images(pair), prompt=pair.prompt)
             counts.update(
                 set(listed_adjectives(model.reply(self._checked(model.inputs(turn)), _PROPOSAL_TOKENS), rules))

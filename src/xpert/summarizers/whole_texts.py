@@ -47,7 +47,7 @@ def encode_whole(
     chunks, owners = chunked(tokenizer, texts, max_tokens)
     rows = np.zeros((len(chunks), width), np.float32)
     plan = list(batches([len(c) for c in chunks], token_budget=token_budget, batch_size=batch_size))
-    for batch in track(plan, "encoding", total=len(plan)):
+    for batch in track(plan, "encoding", unit="batch"):
         rows[batch] = forward([chunks[i] for i in batch])
     units = finite_units(rows, name)
     weights = np.array([len(chunk) for chunk in chunks], np.float64)

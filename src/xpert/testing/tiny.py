@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-__all__ = ["tiny_adapter", "tiny_causal_lm", "tiny_full", "tiny_tokenizer"]
+__all__ = ["move_matrices", "tiny_adapter", "tiny_causal_lm", "tiny_full", "tiny_tokenizer"]
 
 Architecture = Literal["llama", "qwen2", "qwen3", "smollm", "gemma", "gemma2", "gemma3", "gpt2"]
 
@@ -124,9 +124,15 @@ def tiny_causal_lm(
 
 def tiny_full(base: str | Path, folder: str | Path, *, seed: int = 0, scale: float = 0.05) -> Path:
     """A full fine-tune of ``base``: a copy with every matrix moved by ``scale`` times its own spread, at random."""
+    shutil.copytree(base, folder)
+    move_matrices(folder, seed=seed, scale=scale)
+    return Path(folder)
+
+
+def move_matrices(folder: str | Path, *, seed: int, scale: float) -> None:
+    """Move every matrix in a folder's safetensors files by ``scale`` times its own spread, at random."""
     from safetensors.torch import load_file, save_file
 
-    shutil.copytree(base, folder)
     generator = torch.Generator().manual_seed(seed)
     for file in sorted(Path(folder).glob("*.safetensors")):
         tensors = load_file(file)
@@ -135,7 +141,6 @@ def tiny_full(base: str | Path, folder: str | Path, *, seed: int = 0, scale: flo
                 noise = torch.randn(tensors[name].shape, generator=generator)
                 tensors[name] = tensors[name] + scale * tensors[name].std() * noise
         save_file(tensors, file, metadata={"format": "pt"})
-    return Path(folder)
 
 
 def tiny_adapter(

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from xpert.errors import MissingDependencyError
-from xpert.testing.tiny import TEXT
+from xpert.testing.tiny import TEXT, move_matrices
 
 __all__ = ["FAMILIES", "PipelineFamily", "tiny_pipeline", "tiny_pipeline_adapter", "tiny_pipeline_full"]
 
@@ -60,17 +60,8 @@ def tiny_pipeline(folder: str | Path, *, family: PipelineFamily = "sd15", seed: 
 
 def tiny_pipeline_full(base: str | Path, folder: str | Path, *, seed: int = 0, scale: float = 0.1) -> Path:
     """A full fine-tune of ``base``: a copy with every matrix of the denoiser moved by ``scale`` times its own spread."""
-    from safetensors.torch import load_file, save_file
-
     shutil.copytree(base, folder)
-    generator = torch.Generator().manual_seed(seed)
-    for file in sorted(denoiser_folder(folder).glob("*.safetensors")):
-        tensors = load_file(file)
-        for name in sorted(tensors):
-            if tensors[name].dim() > 1:
-                noise = torch.randn(tensors[name].shape, generator=generator)
-                tensors[name] = tensors[name] + scale * tensors[name].std() * noise
-        save_file(tensors, file, metadata={"format": "pt"})
+    move_matrices(denoiser_folder(folder), seed=seed, scale=scale)
     return Path(folder)
 
 

@@ -22,7 +22,7 @@ from xpert.tensors.files import atomic_folder, sha256_file, write_text
 from xpert.trainers.progress import Progress
 from xpert.trainers.saving import save_tensors
 
-__all__ = ["load_checkpoint", "remove_leftovers", "save_checkpoint"]
+__all__ = ["load_checkpoint", "remove_leftovers", "restore_optimizer", "save_checkpoint"]
 
 _STATE, _PROGRESS = "state.safetensors", "progress.json"
 _ADVICE = "delete it, or train without resume"
@@ -75,15 +75,20 @@ def load_checkpoint(
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[f"parameter.{name}"])
+    restore_optimizer(optimizer, tensors)
+    progress.losses = [(int(step), float(loss)) for step, loss in progress.losses]
+    progress.eval_losses = [(int(step), float(loss)) for step, loss in progress.eval_losses]
+    return progress
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Give an optimizer the state that tensors ``optimizer.INDEX.FIELD`` hold; other tensors are passed over."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, index, field = key.split(".")
             state.setdefault(int(index), {})[field] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    progress.losses = [(int(step), float(loss)) for step, loss in progress.losses]
-    progress.eval_losses = [(int(step), float(loss)) for step, loss in progress.eval_losses]
-    return progress
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -114,7 +114,7 @@ def _train(course: _Course) -> StopReason:
     if progress.step == 0 and course.evaluate():
         progress.losses.append((0, job.learner.loss(next(order))))
         return "target_loss"
-    with bar("training", settings.max_steps, progress.step) as moved:
+    with bar("training", settings.max_steps, progress.step, unit="step") as moved:
         while progress.step < settings.max_steps:
             loss = _step(job, progress, next(order))
             moved(f"loss {loss:.3f}")

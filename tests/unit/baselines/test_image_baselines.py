@@ -144,8 +144,27 @@ def test_a_torch_module_serves_as_features() -> None:
     assert FIDBaseline({look: images[:6] for look, images in POOL.items()}, Pool()).select(mine).best == "warm"
     small = ModuleFeatures(torch.nn.Flatten(), side=4, batch_size=4)
     assert small.encode_images(pictures(None, 5, "x")).shape == (5, 48)
-    with pytest.raises(WeightsError, match=r"expected 2 finite rows, got an array of shape \(2, 3, 4, 4\)"):
+    with pytest.raises(WeightsError, match=r"expected 2 rows, got an array of shape \(2, 3, 4, 4\)"):
         ModuleFeatures(torch.nn.Identity(), side=4).encode_images(pictures(None, 2, "x"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[1, 0], [np.inf, 1]], "a feature is not finite"),
+        ([[1, 0]], r"expected 2 rows, got an array of shape \(1, 2\)"),
+    ],
+)
+@pytest.mark.parametrize("baseline", [FIDBaseline, KIDBaseline, CLIPSimilarityBaseline])
+def test_features_that_cannot_be_compared_are_refused(rows: Any, message: str, baseline: Any) -> None:
+    class Broken:
+        name = "broken"
+
+        def encode_images(self, images: Sequence[str]) -> Array:
+            return np.array(rows, np.float32)
+
+    with pytest.raises(WeightsError, match=f"image features broken: {message}"):
+        baseline({"a": ["x", "y"]}, Broken()).select([Example(response="u"), Example(response="v")])
 
 
 def test_features_by_name_are_closed(monkeypatch: Any) -> None:

@@ -6,8 +6,9 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ import pytest
 from xpert.basis import SubvectorBasis
 from xpert.catalog import Catalog
 from xpert.cli import main, output
+from xpert.cli.merge import _view as _merge_view
 from xpert.cli.options import in_options
 from xpert.cli.select import _view
 from xpert.provenance import Fit, Provenance
 from xpert.selector import Selector
-from xpert.types import Axis, Coordinates, Example, Generation, ModelCard
+from xpert.types import Axis, Coordinates, Example, Generation, MergePlan, ModelCard
 
 NAMES = ("elementary-informative-unfriendly", "tutor")
 N_UNNAMED = 30
@@ -79,6 +81,56 @@ def test_show_tells_errors_marks_what_is_unsure_and_hides_what_is_nothing(folder
     assert f"{N_UNNAMED - 2} unnamed axes are not told from 0" in out
     assert main(["show", str(folder), NAMES[0], "--all"]) == 0
     assert len(re.findall(r"unnamed-\d+", capsys.readouterr().out)) == N_UNNAMED
+
+
+def test_top_words_leaves_out_what_is_not_told_from_0_and_sorts_the_rest(folder: Path, capsys: Any) -> None:
+    words = [("concise", -0.5), ("formal", 0.1), ("friendly", 1.3142), ("poetic", 0.3)]
+    errors = [0.004, 0.08, 0.08, 0.1]
+    assert output.top_words(words, 2, errors) == "friendly +1.31 ± 0.08, concise -0.50 ± 0.01"
+    assert output.top_words(words, 2, errors, with_errors=False) == "friendly +1.31, concise -0.50"
+    assert output.top_words(words, 2) == "concise -0.50, formal +0.10", "no errors: all count as told"
+    assert output.top_words(words[1:2], 2, [0.08]) == "no word that is told from 0"
+    assert main(["show", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert output.LEFT_OUT in out
+    assert "formal +0.10" not in out
+
+
+def test_merge_says_why_there_are_so_many_models(tmp_path: Path) -> None:
+    plan = MergePlan(
+        weights={"poet": 0.9, "blunt": 0.145},
+        distance_before=0.5,
+        distance_after=0.3,
+        words=(("poetic", 0.9),),
+        gains=(0.09, 0.002),
+        needed=(0.01, 0.01),
+        considered=5,
+        brings={"poet": (("poetic", 0.9),), "blunt": (("friendly", -0.15), ("poetic", 0.02))},
+    )
+    lines = [str(part) for part in _merge_view(plan, 3, tmp_path, None)[1:]]
+    assert lines[1].startswith(
+        "Why 2 models: going from 1 to 2 lowers the squared distance by 9.0% of your style's squared length (more than 1.0% "
+        "is asked); going to 3 would lower it by 0.2% only (1.0% is asked)."
+    )
+    table = _merge_view(plan, 3, tmp_path, None)[0]
+    assert [list(column.cells) for column in cast("Any", table).columns][2] == [
+        "poetic +0.90",
+        "friendly -0.15, poetic +0.02",
+    ]
+    alone = replace(plan, weights={"poet": 0.9}, gains=(0.002,), needed=(0.01,), brings={})
+    lines = [str(part) for part in _merge_view(alone, 3, tmp_path, None)]
+    assert "0.2% of your style's squared length" in lines[2]
+    assert _merge_view(alone, 1, tmp_path, None)[2] == "One model, as --max-models 1 asks."
+
+
+def test_show_lists_axes_by_kind_and_size(folder: Path, capsys: Any) -> None:
+    assert main(["show", str(folder), NAMES[0]]) == 0
+    out = capsys.readouterr().out
+    shown = [line.split()[0] for line in out.splitlines() if re.search(r" (word|measured|unnamed) +[+-]", line)]
+    assert shown == ["friendly", "concise", "~formal", "log", "unnamed-1", "unnamed-2"]
+    assert re.search(
+        r"^In words: friendly \+1\.31 ± 0\.08, log length \+0\.70 ± 0\.08, concise -0\.50 ± 0\.08\.$", out, re.M
+    )
 
 
 def test_json_has_every_axis_with_its_error(folder: Path, capsys: Any) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xpert.report.experiment_charts import axes_chart, prompts_chart
+from xpert.report.experiment_charts import axes_chart, costs_chart, prompts_chart
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,14 @@ def test_table_2_is_a_png_with_a_line_a_setting(tmp_path: Path) -> None:
     more = [*rows, Size(Named("paper"), 4, (1,), (9,)), Size(Named("paper"), 8, (1,), (12,))]
     assert axes_chart({"a": more}, out=tmp_path / "2.png").read_bytes() != one
     assert {path.name for path in tmp_path.iterdir()} == {"1.png", "2.png"}
+
+
+def test_costs_is_a_png_that_follows_its_rows(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    names = ("open_ms", "first_ms", "warm_ms", "read_once_ms", "brute_force_ms")
+    rows = [{"models": m, **{name: (i + 1) * m / 100 for i, name in enumerate(names)}} for m in (10, 100)]
+    one = costs_chart(rows, out=tmp_path / "1.png").read_bytes()
+    assert one.startswith(b"\x89PNG")
+    for name in names:
+        changed = [rows[0], {**rows[1], name: 7.7}]
+        assert costs_chart(changed, out=tmp_path / "2.png").read_bytes() != one, name

@@ -88,7 +88,7 @@ def paint(
     found: list[str] = []
     starts = range(0, len(prompts), batch_size)
     with _deterministic():
-        for start in track(starts, description):
+        for start in track(starts, description, unit="batch"):
             batch = list(prompts[start : start + batch_size])
             full = batch + batch[-1:] * (batch_size - len(batch))
             seeds = [row_seed(seed, draw, prompt) for prompt in full]

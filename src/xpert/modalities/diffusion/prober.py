@@ -164,7 +164,7 @@ class DiffusionProber:
             denoiser = denoiser_of(self._live())
             with torch.device("meta"):
                 skeleton = type(denoiser).from_config(denoiser.config)
-        check_adapter(folder, skeleton)
+        check_adapter(folder, skeleton, self.base)
         self._skeleton = skeleton
 
     @cached_property

@@ -186,7 +186,7 @@ class TextProber:
         if key in self._fitting:
             return
         skeleton, self._skeleton = self._skeleton or skeleton_of(self.folder), None
-        check_adapter(folder, skeleton)
+        check_adapter(folder, skeleton, self.base)
         self._skeleton = skeleton
         self._fitting.add(key)
 

@@ -141,7 +141,7 @@ class OnnxLLM:
         hidden: list[Array] = [np.zeros(0, np.float32)] * len(rows)
         logits = [*hidden]
         plan = list(batches([len(r) for r in rows], token_budget=self._token_budget, batch_size=self._batch_size))
-        for batch in track(plan, what, total=len(plan)):
+        for batch in track(plan, what, unit="batch"):
             width = max(len(rows[i]) for i in batch)
             ids = np.full((len(batch), width), self._model.tokenizer.pad_token_id or 0, np.int64)
             mask = np.zeros_like(ids)

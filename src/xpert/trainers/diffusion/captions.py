@@ -70,7 +70,7 @@ def _ask(captioner: str | Path, images: Sequence[str], device: str | None) -> li
     model, processor, tokenizer = _load(folder, target)
     captions: list[str] = []
     with torch.no_grad():
-        for image in track(images, "captioning"):
+        for image in track(images, "captioning", unit="image"):
             inputs = _inputs(processor, open_image(image)).to(target)
             ids = model.generate(**inputs, max_new_tokens=_MAX_NEW_TOKENS, do_sample=False)
             asked = inputs["input_ids"].shape[1] if _chats(processor) else 0

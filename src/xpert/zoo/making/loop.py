@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from xpert.progress import say
+from xpert.trainers.checkpoint import restore_optimizer
 from xpert.trainers.hardware import has_fast_bf16
 
 __all__ = ["LoopSettings", "TextBatch", "lm_loss", "pad_right", "run_loop"]
@@ -154,11 +155,6 @@ def _resume(model: Any, optimizer: torch.optim.AdamW, folder: Path) -> int:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"model.{name}"])
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, field = key.split(".")
-            state.setdefault(int(index), {})[field] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    restore_optimizer(optimizer, tensors)
     say(f"resuming at step {step}")
     return step

@@ -125,7 +125,10 @@ def test_a_peft_folder_of_the_denoiser(tiny_pipelines: Any, tmp_path: Path) -> N
     with TWO.open(str(base)) as prober:
         assert prober.card("peft", str(telling)).base == str(base)
     with TWO.open(str(tiny_pipelines("sdxl")["base"])) as other:
-        for folder, message in ((telling, "their weights differ"), (tmp_path / "peft", "no adapter of this base")):
+        for folder, message in (
+            (telling, "their weights differ"),
+            (tmp_path / "peft", f"no adapter of the base '{other.base}'"),
+        ):
             with pytest.raises(IncompatibleModelError, match=message):
                 other.card("peft", str(folder))
 
