@@ -1,4 +1,4 @@
-"""Where tensors that are read come to lie: on the CPU at once in their place, elsewhere by way of pinned memory and an own stream."""
+"""Where tensors that are read come to lie: on the CPU in their file or at once in their place, elsewhere by way of pinned memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from xpert.streaming.mapping import can_map
 from xpert.streaming.memory import new_memory
 from xpert.streaming.sources import ALIGNED, Source
 from xpert.streaming.stored import TensorFiles
@@ -17,6 +18,9 @@ __all__ = ["Landing"]
 
 class Landing:
     """Memory for tensors that come and go, used again by the next one of its size.
+
+    On the CPU a tensor that is stored as it is used is not read into memory at all: it is used where it lies in its file, mapped
+    while it is needed. What must be converted, expanded, joined or changed by an adapter is read.
 
     On CUDA a tensor is read into pinned memory and copied on a stream of its own; the computation's stream waits for the copy,
     and a copy waits until the computation is done with what was there before. On other devices (MPS) it is copied plainly.
@@ -43,8 +47,14 @@ class Landing:
             sources: What is read.
             held: Bytes that tensors in use or on their way have, these with them.
         """
-        memories = self._memories([source.n_bytes for source in sources], held)
-        tensors = [self._one(files, source, *memory) for source, memory in zip(sources, memories, strict=True)]
+        read = [source for source in sources if not self._maps(source)]
+        memories = iter(self._memories([source.n_bytes for source in read], held))
+        tensors = [
+            files.mapped(source.parts[0]).view(source.shape)
+            if self._maps(source)
+            else self._one(files, source, *next(memories))
+            for source in sources
+        ]
         if self._stream is not None:
             self._copied[key] = self._stream.record_event()
         return tensors
@@ -72,13 +82,16 @@ class Landing:
         if self._stream is not None:
             torch.cuda.current_stream(self._device).wait_event(self._copied.pop(key))
 
-    def reuse(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Memory that the computation needs no more."""
+    def reuse(self, sources: Sequence[Source], tensors: list[torch.Tensor]) -> None:
+        """What the computation needs no more; ``tensors`` is emptied."""
         used = None if self._stream is None else torch.cuda.current_stream(self._device).record_event()
         with self._lock:
-            for tensor in tensors:
+            for source, tensor in zip(sources, tensors, strict=True):
+                if self._maps(source):
+                    continue
                 memory = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
                 self._free.setdefault(tensor.nbytes, []).append((memory, used))
+        tensors.clear()
 
     def close(self) -> None:
         """Let all memory go."""
@@ -86,6 +99,9 @@ class Landing:
             self._free.clear()
         self._staging = None
         self._copied.clear()
+
+    def _maps(self, source: Source) -> bool:
+        return self._device.type == "cpu" and source.as_stored and can_map()
 
     def _memories(self, sizes: Sequence[int], held: int) -> list[tuple[torch.Tensor, Any]]:
         """Memory for tensors of these sizes, used before where there is any; what else is free goes where there is no room for it."""

@@ -160,6 +160,7 @@ class StreamedModel:
         rows = {n: torch.tensor([prefixes[n]], device=self.device) for n in needed if isinstance(prefixes[n], list)}
         held = {n: prefixes[n] for n in needed if n not in rows}
         waves = self._begin(calls, rows)
+        give_back_free_memory()
         kept = frozenset(u for layer in self._layers if layer.number in chosen.resident for u in layer.units)
         units = [u for layer in self._layers for u in layer.units if u not in self._resident]
         window = Window(units, max(chosen.capacity, 1), kept=kept, device=self.device)

@@ -63,6 +63,13 @@ class Source:
         return first if first % self.dtype.itemsize == 0 else 0
 
     @property
+    def as_stored(self) -> bool:
+        """Whether it can be used where it lies in its file."""
+        part = self.parts[0]
+        plain = len(self.parts) == 1 and self.update is None and DTYPES[part.tensor.dtype] == self.dtype
+        return plain and part.tensor.start % self.dtype.itemsize == 0
+
+    @property
     def stored_bytes(self) -> int:
         """On the disk."""
         return sum(part.n_bytes for part in self.parts)

@@ -1,4 +1,4 @@
-"""Stored tensors into memory that is already there: read by position, nothing is mapped, no file stays in the process."""
+"""Stored tensors: read by position into memory that is already there, or mapped where they can be used as they are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from xpert.errors import WeightsError
+from xpert.streaming.mapping import mapped
 from xpert.tensors.headers import StoredTensor
 
 __all__ = ["DTYPES", "Part", "StoppedReadingError", "TensorFiles"]
@@ -21,6 +22,8 @@ PIECE_BYTES = 16 << 20
 """Read at once: an interrupted reader stops after so much."""
 CHUNK = 1 << 15
 """Elements converted at once: below it torch uses one thread, so that a reader takes no team of threads for itself."""
+
+_TOO_SHORT = "the file ends before it does"
 
 
 class StoppedReadingError(Exception):
@@ -113,6 +116,25 @@ class TensorFiles:
         for place, number in enumerate(ids):
             self.fill(part, target[place], skip=number * width)
 
+    def mapped(self, part: Part) -> torch.Tensor:
+        """A part that is stored as it is used, where it lies: flat, not to be written, on the CPU.
+
+        Raises:
+            xpert.errors.WeightsError: As in `fill`.
+        """
+        place = part.tensor
+        number = self._number(part.name, place.file)
+        try:
+            if os.fstat(number).st_size < place.start + place.n_bytes:
+                raise _unread(place.file, part.name, _TOO_SHORT)
+            flat = mapped(number, place.start, place.n_bytes, piece=PIECE_BYTES, stopped=self._stopped)
+        except OSError as error:
+            raise _unread(place.file, part.name, error.strerror or str(error)) from error
+        if flat is None:
+            raise StoppedReadingError
+        self.bytes_read += place.n_bytes
+        return flat.view(DTYPES[place.dtype])
+
     def advise(self, part: Part) -> None:
         """Tell the system that a part will be read soon; nothing where it takes no advice."""
         if hasattr(os, "posix_fadvise"):
@@ -138,7 +160,7 @@ class TensorFiles:
             except OSError as error:
                 raise _unread(place.file, part.name, error.strerror or str(error)) from error
             if n == 0:
-                raise _unread(place.file, part.name, "the file ends before it does")
+                raise _unread(place.file, part.name, _TOO_SHORT)
             done += n
         self.bytes_read += done
 

@@ -112,9 +112,9 @@ class Window:
         self._landing.arrived(unit)
         return tensors
 
-    def give_back(self, unit: Unit, tensors: Sequence[torch.Tensor]) -> None:
-        """The computation needs them no more; not for units that are kept."""
-        self._landing.reuse(tensors)
+    def give_back(self, unit: Unit, tensors: list[torch.Tensor]) -> None:
+        """The computation needs them no more; not for units that are kept. ``tensors`` is emptied."""
+        self._landing.reuse([place.source for place in unit.places], tensors)
         with self._changed:
             self._held -= unit.n_bytes
             self._changed.notify_all()

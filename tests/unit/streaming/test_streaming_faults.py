@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from xpert.errors import IncompatibleModelError, SettingsError, SummarizerError, WeightsError
-from xpert.streaming import stored
+from xpert.streaming import landing, mapping, stored
 from xpert.streaming.model import StreamedModel
 from xpert.streaming.passes import Call
 from xpert.streaming.window import Window
@@ -28,6 +29,16 @@ PAIRS = [AnswerPair(prompt="p", base="rain falls", other="Oh, rain! " * (1 + i))
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tiny_causal_lm(tmp_path / "lm", layers=3, tied=False)
+
+
+@pytest.fixture(params=[False, True], ids=["mapped", "copied"])
+def copying(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether tensors are copied from their file, as on systems that do not map them."""
+    if not mapping.can_map() and not request.param:
+        pytest.skip("this system does not bring mapped pages in")
+    if request.param:
+        monkeypatch.setattr(landing, "can_map", lambda: False)
+    return request.param
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +103,7 @@ def test_truncated(folder: Path) -> None:
         opened(folder)
 
 
-def test_truncated_while_it_is_open(folder: Path) -> None:
+def test_truncated_while_it_is_open(folder: Path, copying: bool) -> None:
     model = opened(folder)
     expected = run(model)
     content = (folder / "model.safetensors").read_bytes()
@@ -158,26 +169,51 @@ def test_something_between_the_layers(folder: Path, monkeypatch: pytest.MonkeyPa
         opened(folder)
 
 
-def test_disk_error_in_the_reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_error_in_the_reader(folder: Path, monkeypatch: pytest.MonkeyPatch, copying: bool) -> None:
     model = opened(folder, memory_budget=200_000_000)
-    expected, real = run(model), os.preadv
+    expected = run(model)
     model._resident.clear()
-    calls = iter(range(100))
+    owner, name = (stored.os, "preadv") if copying else (mapping, "_bring_in")
+    real, calls = getattr(owner, name), iter(range(100))
 
-    def failing(*args: Any) -> int:
-        if next(calls) == 30:
+    def failing(*args: Any) -> Any:
+        if next(calls) == 10:
             raise OSError(5, "Input/output error")
         return real(*args)
 
-    monkeypatch.setattr(stored.os, "preadv", failing)
+    monkeypatch.setattr(owner, name, failing)
     with pytest.raises(WeightsError, match=r"could not be read \(Input/output error\): check the disk"):
         run(model)
     check_clean(model)
-    monkeypatch.undo()
+    monkeypatch.setattr(owner, name, real)
     assert torch.equal(run(model), expected)
 
 
-def test_interrupt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+maps = pytest.mark.skipif(not mapping.can_map(), reason="this system does not bring mapped pages in")
+
+
+@maps
+def test_a_page_that_cannot_be_brought_in_is_an_error_and_not_the_end_of_the_process(tmp_path: Path) -> None:
+    file = tmp_path / "short"
+    file.write_bytes(b"x" * 10)
+    with file.open("rb") as stream, pytest.raises(OSError, match="Input/output error"):
+        mapping.mapped(stream.fileno(), 0, 3 * mmap.PAGESIZE, piece=mmap.PAGESIZE, stopped=lambda: False)
+
+
+@maps
+def test_mapped_content_from_anywhere_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    content = os.urandom(5 * mmap.PAGESIZE)
+    file.write_bytes(content)
+    with file.open("rb") as stream:
+        for start, n_bytes in ((0, 1), (8, 100), (mmap.PAGESIZE, mmap.PAGESIZE), (5000, 15_000)):
+            found = mapping.mapped(stream.fileno(), start, n_bytes, piece=mmap.PAGESIZE, stopped=lambda: False)
+            assert found is not None
+            assert bytes(found.tolist()) == content[start : start + n_bytes]
+        assert mapping.mapped(stream.fileno(), 0, 1, piece=1, stopped=lambda: True) is None
+
+
+def test_interrupt(folder: Path, monkeypatch: pytest.MonkeyPatch, copying: bool) -> None:
     model = opened(folder)
     expected, real = run(model), Window.take
     calls = iter(range(100))
@@ -191,7 +227,7 @@ def test_interrupt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(model)
     check_clean(model)
-    monkeypatch.undo()
+    monkeypatch.setattr(Window, "take", real)
     assert torch.equal(run(model), expected)
 
 
