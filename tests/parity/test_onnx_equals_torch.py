@@ -94,6 +94,21 @@ def test_every_architecture(architecture: Architecture, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)  # of numbers up to 7
 
 
+@pytest.mark.parametrize("architecture", ["llama", "smollm", "qwen2", "qwen3", "gemma"])
+def test_the_route_by_optimum(architecture: Architecture, tmp_path: Path) -> None:
+    pytest.importorskip("optimum.exporters.onnx", reason="needs optimum-onnx, which holds Transformers at 4.57")
+    from xpert.trainers.export import OnnxExporter
+
+    base = tiny_causal_lm(tmp_path / "base", architecture=architecture, tied=architecture != "llama")
+    adapter: dict[str, Any] = {"rank": 4, "alpha": 8}
+    exporter = OnnxExporter(**adapter, max_length=96, weight_decay=SETTINGS["weight_decay"], route="optimum")
+    torch = TorchTrainer(**SETTINGS, **adapter).fit(base, EXAMPLES, out=tmp_path / "torch")
+    artifacts = exporter.export(base, tmp_path / "artifacts")
+    assert_equal(torch, OnnxTrainer(**SETTINGS, threads=1).fit(artifacts, EXAMPLES, out=tmp_path / "onnx"))
+    expected, found = logits(base, tmp_path / "onnx")
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
+
+
 def test_an_adapter_with_all_linear_modules_goes_on(tiny_base: Path, tmp_path: Path) -> None:
     targets = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     start = tiny_adapter(tiny_base, tmp_path / "start", target_modules=targets)

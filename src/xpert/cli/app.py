@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from xpert import __version__
+from xpert.cli.adapter import adapter
 from xpert.cli.command import command
 from xpert.cli.demo import demo
 from xpert.cli.doctor import doctor
@@ -22,7 +23,7 @@ from xpert.cli.zoo import zoo
 
 __all__ = ["build"]
 
-COMMANDS = (demo, explain, show, select, merge, export, train, evaluate, quantize, zoo, doctor)
+COMMANDS = (demo, explain, show, select, merge, export, train, evaluate, adapter, quantize, zoo, doctor)
 
 
 def build() -> Any:

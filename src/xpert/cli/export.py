@@ -35,6 +35,10 @@ SelfContained = Annotated[
     bool, typer.Option("--self-contained", help="All weights in the checkpoint, as a browser needs them.")
 ]
 
+RouteName = Annotated[
+    str, typer.Option("--route", metavar="own|optimum", help="Who traces the model; see docs/onnx.md.")
+]
+
 
 def export(
     *,
@@ -49,6 +53,7 @@ def export(
     clip: Clip = 1.0,
     weight_decay: WeightDecay = 0.0,
     self_contained: SelfContained = False,
+    route: RouteName = "own",
     seed: options.Seed = 0,
 ) -> Outcome:
     """Export for a device without torch: a start model, with its adapter or a new one, to train; or a summarizer, to select with."""
@@ -61,6 +66,7 @@ def export(
     from xpert.trainers.export import OnnxExporter
 
     adapter: dict[str, Any] = {"rank": rank, "alpha": alpha, "target_modules": modules(target_modules), "base": base}
+    adapter["route"] = route
     exporter = OnnxExporter(
         **adapter,
         max_length=max_length,

@@ -102,7 +102,19 @@ def test_help_lists_the_commands_in_the_order_of_the_flow(capsys: Any) -> None:
     out = capsys.readouterr().out
     places = [
         out.index(f"│ {name} ")
-        for name in ("demo", "explain", "show", "select", "merge", "export", "train", "quantize", "zoo", "doctor")
+        for name in (
+            "demo",
+            "explain",
+            "show",
+            "select",
+            "merge",
+            "export",
+            "train",
+            "adapter",
+            "quantize",
+            "zoo",
+            "doctor",
+        )
     ]
     assert places == sorted(places)
     assert main([]) == 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 
@@ -22,12 +22,16 @@ from xpert.trainers.export.gradients import optimizer_graph, training_graphs
 from xpert.trainers.export.graph import trace_logits, trace_loss
 from xpert.trainers.export.schedule import place_of_schedule
 from xpert.trainers.export.weights import ADAPTER_DATA, WEIGHTS_DATA, Place, attach, lay_out, write_weights
+from xpert.trainers.export.with_optimum import optimum_logits, optimum_loss
 from xpert.trainers.loading import Loaded, adapter_state, load_start
 from xpert.trainers.progress import fingerprint
 from xpert.trainers.saving import adapter_config
+from xpert.trainers.settings import one_of
 from xpert.trainers.torch import TorchTrainer
 
-__all__ = ["OnnxExporter"]
+__all__ = ["OnnxExporter", "Route"]
+
+Route: TypeAlias = Literal["own", "optimum"]
 
 _PACKAGES = ("xpert", "torch", "transformers", "peft", "onnx", "onnxruntime-training-cpu")
 
@@ -47,6 +51,8 @@ class OnnxExporter:
         seed: Of a new adapter's initial values.
         self_contained: Keep the frozen weights in the file ``checkpoint``, as a browser needs it (which reads no weights beside a
             graph), and give logits with the validation loss; else in ``weights.data``, which the runtime maps into memory.
+        route: Who traces the model: ``own``, which never holds weights in a message, so that models beyond 2 GB go too; or ``optimum``,
+            with its patches of the models' own code for masks.
     """
 
     max_length: int = 512
@@ -58,6 +64,15 @@ class OnnxExporter:
     base: str | Path | None = None
     seed: int = 0
     self_contained: bool = False
+    route: Route = "own"
+
+    def __post_init__(self) -> None:
+        """Check the route.
+
+        Raises:
+            xpert.errors.SettingsError: It is none.
+        """
+        one_of("route", self.route, ("own", "optimum"))
 
     def export(self, start: str | Path, out: str | Path) -> Path:
         """Write the folder: it appears whole; an earlier export there stays until then.
@@ -86,8 +101,7 @@ class OnnxExporter:
         values = tokenizer_values(loaded.tokenizer, loaded.base)
         parts = _Parts.of(loaded)
         longest = min(self.max_length, getattr(loaded.model.config, "max_position_embeddings", None) or self.max_length)
-        with torch.no_grad():
-            loss, logits = trace_loss(loaded.model, longest), trace_logits(loaded.model, longest)
+        loss, logits = self._traced(loaded.model, longest)
         _known_inputs(loss, parts)
         require_room(out, 2 * sum(length for _, length in parts.places.values()), "an export")
         with atomic_folder(out) as folder:
@@ -99,6 +113,14 @@ class OnnxExporter:
             names = [path.name for path in folder.iterdir() if path.suffix in (".onnx", ".data") or not path.suffix]
             write_header(folder, "training", header, [*names, "tokenizer.json"])
         return out
+
+    def _traced(self, model: Any, longest: int) -> tuple[Any, Any]:
+        """The graphs of loss and logits, whose parameters are inputs."""
+        if self.route == "optimum":
+            logits = optimum_logits(model)
+            return optimum_loss(logits), logits
+        with torch.no_grad():
+            return trace_loss(model, longest), trace_logits(model, longest)
 
     def _torch_trainer(self) -> TorchTrainer:
         return TorchTrainer(
