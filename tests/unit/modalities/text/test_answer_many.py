@@ -205,7 +205,7 @@ def test_adapters_of_one_config_and_shape_are_checked_once(tmp_path: Path, monke
     other = str(tiny_adapter(base, tmp_path / "other", rank=2))
     checked: list[Path] = []
     check = prober_module.check_adapter
-    monkeypatch.setattr(prober_module, "check_adapter", lambda f, s: (checked.append(f), check(f, s))[1])
+    monkeypatch.setattr(prober_module, "check_adapter", lambda f, *rest: (checked.append(f), check(f, *rest))[1])
     prober = TextProber(str(base), device="cpu")
     list(prober.answer_many([*same, other], PROMPTS, Generation(max_new_tokens=2)))
     assert [folder.name for folder in checked] == ["same0", "other"]
