@@ -57,7 +57,7 @@ def run_experiments(
         out: Folder that gets ``results/NAME.json`` and the page.
         work: Folder that keeps what was computed, so that an interrupted run goes on.
         seed: Of all that is drawn.
-        on_result: Called with each new result after it was written.
+        on_result: Called with each new result before it is written: what it draws is there once the result is.
 
     Returns:
         Results in the order of the experiments, those that were there before too.
@@ -74,10 +74,12 @@ def run_experiments(
         for number, one in enumerate(waiting, start=1):
             say(f"{one.title} ({number} of {len(waiting)}) ...")
             found[one.name] = result = _run(one, context)
-            write_result(result, result_file(out, one.name))
+            result_file(out, one.name).parent.mkdir(parents=True, exist_ok=True)
             if on_result is not None:
                 on_result(result)
+            write_result(result, result_file(out, one.name))
             write_page(out)
+    write_page(out)  # an earlier run may have been interrupted before it
     return [result for one in experiments if (result := found[one.name]) is not None]
 
 
@@ -101,8 +103,8 @@ def _run(experiment: Experiment, context: Context) -> Result:
         preset=context.preset.name,
         seed=context.seed,
         spec=_as_json(experiment, context.preset),
-        tables=found.tables,
-        charts=found.charts,
+        tables=tuple(found.tables),
+        charts=tuple(found.charts),
         rows=found.rows,
         seconds=time.perf_counter() - began,
         manifest=manifest(),

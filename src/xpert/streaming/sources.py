@@ -67,7 +67,7 @@ class Source:
         """Whether it can be used where it lies in its file."""
         part = self.parts[0]
         plain = len(self.parts) == 1 and self.update is None and DTYPES[part.tensor.dtype] == self.dtype
-        return plain and part.tensor.start % self.dtype.itemsize == 0
+        return plain and self.n_bytes > 0 and part.tensor.start % self.dtype.itemsize == 0
 
     @property
     def stored_bytes(self) -> int:

@@ -84,7 +84,7 @@ def test_the_documented_page_is_what_its_results_give() -> None:
 def test_names() -> None:
     assert [one.name for one in experiments_of("all")] == list(EXPERIMENTS)
     assert experiments_of("table-8") == [EXPERIMENTS["table-8"]]
-    with pytest.raises(SettingsError, match=r"got 'tabel-8' \(did you mean 'table-8'\?\)"):
+    with pytest.raises(SettingsError, match=r"no experiment 'tabel-8': .* \(did you mean 'table-8'\?\)"):
         experiments_of("tabel-8")
     with pytest.raises(SettingsError, match=r"preset: expected one of tiny, small, got 'tin'"):
         preset_of("tin")

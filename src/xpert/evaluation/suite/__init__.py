@@ -166,5 +166,5 @@ def experiments_of(name: str) -> list[Experiment]:
         return list(EXPERIMENTS.values())
     if name not in EXPERIMENTS:
         near = did_you_mean(name, [*EXPERIMENTS, ALL])
-        raise SettingsError(f"experiment: expected {ALL} or one of {', '.join(EXPERIMENTS)}, got {name!r}{near}")
+        raise SettingsError(f"no experiment {name!r}: expected {ALL} or one of {', '.join(EXPERIMENTS)}{near}")
     return [EXPERIMENTS[name]]
