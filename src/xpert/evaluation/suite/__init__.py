@@ -10,6 +10,7 @@ from typing import Any
 
 from xpert.errors import MissingDependencyError, SettingsError, did_you_mean
 from xpert.evaluation.presets import Preset
+from xpert.evaluation.setting import Setting
 from xpert.evaluation.suite.context import Context, Findings
 
 __all__ = ["ALL", "EXPERIMENTS", "Experiment", "experiments_of"]
@@ -29,6 +30,7 @@ class Experiment:
         here: What differs in the setting.
         function: ``module:attribute`` of what runs it, within this package; imported at use.
         spec: From the preset: what it is run on.
+        elsewhere: What differs from the paper on other data than the zoo's, or by another summarizer; empty: it runs on the zoo alone.
         needs: Packages beside the core's, and the extra that brings them.
     """
 
@@ -39,6 +41,20 @@ class Experiment:
     function: str
     spec: Callable[[Preset], Mapping[str, Any]]
     needs: Mapping[str, str]
+    elsewhere: str = ""
+
+    def check_setting(self, setting: Setting) -> None:
+        """Whether it runs in a setting.
+
+        Raises:
+            xpert.errors.SettingsError: It runs on the zoo alone.
+        """
+        if not setting.is_usual and not self.elsewhere:
+            others = ", ".join(one.name for one in EXPERIMENTS.values() if one.elsewhere)
+            raise SettingsError(
+                f"{self.name} runs on the zoo and by its summarizer alone, got {setting.told}: leave data and summarizer out, "
+                f"or ask for {others}"
+            )
 
     def check(self) -> None:
         """Whether what it needs is installed.
@@ -102,6 +118,8 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             title="Accuracy against similarity (the first column of Table 5)",
             paper="Right model, Llama-3.2-1B, 28 models, s = 30 / 50 / 70 / 80 / 90: 25.0 / 53.6 / 85.7 / 96.4 / 96.4%.",
             here="Recorded mixtures of what the zoo's models say: the answers that are not in the style are the base's. Users write in their style alone. The paper trains its models on such mixtures.",
+            elsewhere="Recorded mixtures, not trained models: what is not in a model's style is the base's answer or, of passages that answer nothing, a passage of any style that no style has. Users write in their "
+            "style alone, on other prompts; where no base answers these, the stored base answers stand beside their texts, unpaired.",
             function="accuracy:accuracy",
             spec=lambda p: (
                 _models(p)
