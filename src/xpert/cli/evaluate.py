@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xpert.cli.evaluate_plan import plan
 from xpert.cli.output import Outcome, table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment's name, or all; --dry-run lists them.")]
-PresetName = Annotated[str, typer.Option("--preset", metavar="tiny|small", help="At which size.")]
+PresetName = Annotated[str, typer.Option("--preset", metavar="tiny|small|paper", help="At which size.")]
 Out = Annotated[
     Path,
     typer.Option(
@@ -35,14 +36,21 @@ Work = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be run, and on what.")]
 Data = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="zoo|FOLDER|genres:FOLDER",
-        help="Whose texts: the zoo's; a folder of recorded answers, default.jsonl and a STYLE.jsonl each; a folder of passages, a GENRE.jsonl each.",
+        metavar="zoo|hub|FOLDER|genres:FOLDER",
+        show_default="zoo; hub, for paper",
+        help="Whose texts: the zoo's; a folder of recorded answers, default.jsonl and a STYLE.jsonl each; a folder of passages, a GENRE.jsonl each; the paper's, from the Hub.",
     ),
 ]
 SummarizerName = Annotated[
-    str, typer.Option("--summarizer", metavar="REF", help="Who reads them, such as encoder:minilm.")
+    str | None,
+    typer.Option(
+        "--summarizer",
+        metavar="REF",
+        help="Who reads them, such as encoder:minilm.",
+        show_default="zoo:summarizer; for paper, the paper's",
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="The seed of all that is drawn.")]
 
@@ -55,16 +63,19 @@ def evaluate(
     work: Work = None,
     dry_run: DryRun = False,
     seed: Seed = 0,
-    data: Data = "zoo",
-    summarizer: SummarizerName = "zoo:summarizer",
+    data: Data = None,
+    summarizer: SummarizerName = None,
 ) -> Outcome:
     """Run an experiment of the paper, or all, and write tables and plots beside the paper's figures."""
     from xpert.evaluation.presets import preset_of
-    from xpert.evaluation.setting import Setting
+    from xpert.evaluation.setting import USUAL, Setting
     from xpert.evaluation.suite import experiments_of
 
-    chosen, size = experiments_of(experiment), preset_of(preset)
-    setting = Setting(data=data, summarizer=summarizer)
+    size = preset_of(preset)
+    chosen, usual = experiments_of(experiment, size), size.pools or USUAL
+    setting = Setting(data=data or usual.data, summarizer=summarizer or usual.summarizer)
+    if dry_run and size.pools is not None:
+        return plan(size, setting)
     if dry_run:
         return _plan(chosen, size, out, seed, setting)
     from xpert.evaluation.running import PAGE, run_experiments

@@ -12,9 +12,9 @@ from xpert.errors import DataError
 from xpert.evaluation.sources import FolderAnswers, Source, fingerprint
 from xpert.evaluation.unpaired import read_genres
 
-__all__ = ["USUAL", "ZOO", "Setting"]
+__all__ = ["HUB", "USUAL", "ZOO", "Setting"]
 
-ZOO, _SUMMARIZER = "zoo", "zoo:summarizer"
+HUB, ZOO, _SUMMARIZER = "hub", "zoo", "zoo:summarizer"
 _GENRES, _ANSWERS = "genres", ("style_qa", "answers")
 
 
@@ -24,7 +24,8 @@ class Setting:
 
     Attributes:
         data: ``zoo``; ``FOLDER`` (or ``style_qa:FOLDER``), of recorded answers to the same prompts: ``default.jsonl`` and one
-            ``STYLE.jsonl`` a style; or ``genres:FOLDER``, of passages that answer nothing, one ``GENRE.jsonl`` a genre.
+            ``STYLE.jsonl`` a style; or ``genres:FOLDER``, of passages that answer nothing, one ``GENRE.jsonl`` a genre; or ``hub``, for pools that are trained: the
+            paper's real-world data sets (`xpert.evaluation.paper.hub`).
         summarizer: By name.
     """
 
@@ -39,7 +40,13 @@ class Setting:
     @property
     def data_name(self) -> str:
         """The data without the place where they lie: ``zoo``, or the folder's name."""
-        return self.data if self.data == ZOO else self._folder[1].resolve().name
+        return self.data if self.data in (HUB, ZOO) else self._folder[1].resolve().name
+
+    @property
+    def genres(self) -> Path | None:
+        """The folder of passages; None for other data."""
+        kind, folder = self._folder
+        return folder if kind == _GENRES else None
 
     @property
     def told(self) -> str:
@@ -60,8 +67,8 @@ class Setting:
         Raises:
             xpert.errors.DataError: There is no such folder, or it does not hold what it should; or the data are the zoo's.
         """
-        if self.data == ZOO:
-            raise DataError("data: expected a folder, got the zoo, which answers at a preset's size")
+        if self.data in (HUB, ZOO):
+            raise DataError(f"data: expected FOLDER, style_qa:FOLDER or genres:FOLDER, got {self.data}")
         kind, folder = self._folder
         if not folder.is_dir():
             raise DataError(f"data: no folder {folder}: expected {ZOO}, FOLDER, style_qa:FOLDER or genres:FOLDER")
@@ -75,8 +82,8 @@ class Setting:
         """
         if self.is_usual:
             return {}
-        if self.data == ZOO:
-            return {"data": ZOO, "summarizer": self.summarizer}
+        if self.data in (HUB, ZOO):
+            return {"data": self.data, "summarizer": self.summarizer}
         source = self.source()
         return {
             "data": self.data_name,

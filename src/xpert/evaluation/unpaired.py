@@ -16,7 +16,7 @@ from xpert.evaluation.sources import N_PAIRS, Draw, User
 from xpert.examples import load_examples
 from xpert.types import Example
 
-__all__ = ["UnpairedTexts", "mixtures_of_two", "read_genres"]
+__all__ = ["UnpairedTexts", "genre_files", "mixtures_of_two", "read_genres"]
 
 _N_PLACES = 2 * N_PAIRS
 
@@ -97,11 +97,21 @@ def read_genres(folder: Path) -> UnpairedTexts:
     Raises:
         xpert.errors.DataError: Fewer than two files, one that cannot be read, or too few passages in one.
     """
+    texts = {file.stem: [example.response for example in load_examples(file)] for file in genre_files(folder)}
+    return UnpairedTexts(folder.name, texts)
+
+
+def genre_files(folder: Path) -> list[Path]:
+    """Its files, one a genre.
+
+    Raises:
+        xpert.errors.DataError: Fewer than two.
+    """
     files = sorted(folder.glob("*.jsonl"))
     if len(files) < 2:
         found = ", ".join(file.name for file in files) or "none"
         raise DataError(f"{folder}: expected one .jsonl a genre, two or more, got {found}")
-    return UnpairedTexts(folder.name, {file.stem: [e.response for e in load_examples(file)] for file in files})
+    return files
 
 
 def _shuffled(name: str, style: str, texts: Sequence[str]) -> list[str]:

@@ -84,9 +84,15 @@ def test_the_documented_page_is_what_its_results_give() -> None:
 def test_names() -> None:
     assert [one.name for one in experiments_of("all")] == list(EXPERIMENTS)
     assert experiments_of("table-8") == [EXPERIMENTS["table-8"]]
+    assert [one.name for one in experiments_of("all", PRESETS["paper"])] == ["table-5"]
+    assert "table-5" not in [one.name for one in experiments_of("all", PRESETS["tiny"])]
+    with pytest.raises(SettingsError, match=r"table-8 runs on the zoo, .* cannot run at the preset paper"):
+        experiments_of("table-8", PRESETS["paper"])
+    with pytest.raises(SettingsError, match=r"table-5 trains pools, .* cannot run at the preset tiny"):
+        experiments_of("table-5", PRESETS["tiny"])
     with pytest.raises(SettingsError, match=r"no experiment 'tabel-8': .* \(did you mean 'table-8'\?\)"):
         experiments_of("tabel-8")
-    with pytest.raises(SettingsError, match=r"preset: expected one of tiny, small, got 'tin'"):
+    with pytest.raises(SettingsError, match=r"preset: expected one of tiny, small, paper, got 'tin'"):
         preset_of("tin")
     assert len(PRESETS["tiny"].styles) == 8
     for preset in PRESETS.values():

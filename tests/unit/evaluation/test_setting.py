@@ -49,7 +49,7 @@ def test_what_is_no_data_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_experiment_of_the_zoo_alone_says_so(folder: Path, tmp_path: Path, capsys: Any) -> None:
-    with pytest.raises(SettingsError, match="table-7 runs on the zoo .* got recorded, zoo:summarizer: .* accuracy"):
+    with pytest.raises(SettingsError, match=r"table-7 runs on the zoo .* got recorded, zoo:summarizer: .* accuracy"):
         run_experiments(
             [EXPERIMENTS["table-7"]],
             PRESETS["tiny"],
