@@ -57,7 +57,9 @@ def pools(root: Path, similarities: Sequence[int]) -> Pools:
     shared = [style for style in STYLES if all((f / style / "adapter_config.json").is_file() for f in folders.values())]
     if not shared:
         told = ", ".join(map(str, similarities))
-        sys.exit(f"{root}: no style that the pools {told} all have: make them with scripts/make_zoo.py pool --similarity S")
+        sys.exit(
+            f"{root}: no style that the pools {told} all have: make them with scripts/make_zoo.py pool --similarity S"
+        )
     return {s: {style: str(folder / style) for style in shared} for s, folder in folders.items()}
 
 
