@@ -128,8 +128,11 @@ def test_it_chooses_as_python_does(summarizer: str, web: Path, tmp_path: Path) -
 def assert_own_words(told: list[Any], catalog: Catalog, expected: Selection) -> None:
     """The user's own texts by the axes alone: the page does not ask the summarizer for words."""
     words = by_axis(by_axes(catalog.basis, expected.coordinates.values))
-    assert [word for word, _ in told] == [word for word, _ in words]
-    np.testing.assert_allclose([z for _, z in told], [z for _, z in words], atol=1e-4)
+    told_there = [word for word, z in told if abs(z) > 1e-4]  # axes that are 0 to float32's accuracy change places
+    assert told_there == [word for word, z in words if abs(z) > 1e-4]
+    assert len(told_there) > 2
+    values = dict(told)
+    np.testing.assert_allclose([values[word] for word, _ in words], [z for _, z in words], atol=1e-4)
 
 
 @pytest.mark.slow
