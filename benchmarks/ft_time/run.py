@@ -52,11 +52,14 @@ PACKAGES = ("torch", "transformers", "peft", "onnxruntime-training-cpu")
 Pools = dict[int, dict[str, str]]
 
 
-def pools(root: Path) -> Pools:
-    folders = {s: root / f"pool-{s}-1" for s in SIMILARITIES}
+def pools(root: Path, similarities: Sequence[int]) -> Pools:
+    folders = {s: root / f"pool-{s}-1" for s in similarities}
     shared = [style for style in STYLES if all((f / style / "adapter_config.json").is_file() for f in folders.values())]
     if not shared:
-        sys.exit(f"{root}: no style that all pools have: make them with scripts/make_zoo.py pool --similarity S")
+        told = ", ".join(map(str, similarities))
+        sys.exit(
+            f"{root}: no style that the pools {told} all have: make them with scripts/make_zoo.py pool --similarity S"
+        )
     return {s: {style: str(folder / style) for style in shared} for s, folder in folders.items()}
 
 
@@ -144,12 +147,13 @@ def main() -> int:
     parser.add_argument("--pools", type=Path, default=Path("out/zoo"))
     parser.add_argument("--work", type=Path, default=Path("out/ft_time"))
     parser.add_argument("--summarizer", default="encoder:minilm", help="who explains the pools")
+    parser.add_argument("--similarities", type=int, nargs="+", default=SIMILARITIES, help="which pools, in percent")
     parser.add_argument("--backend", choices=BACKENDS, help="who trains; default: both in turn")
     parser.add_argument("--minutes", type=float, default=12.0, help="begin no further training after so many")
     options = parser.parse_args()
-    models, work = pools(options.pools), options.work
+    models, work = pools(options.pools, options.similarities), options.work
     backends = BACKENDS if options.backend is None else (options.backend,)
-    users = [zoo_trainee(style=style, seed=SEED) for style in models[SIMILARITIES[0]]]
+    users = [zoo_trainee(style=style, seed=SEED) for style in models[options.similarities[0]]]
     work.mkdir(parents=True, exist_ok=True)
     if options.stage == "select":
         chosen = select_starts(models, users, base="zoo:base", summarizer=options.summarizer, cache=work / "cache")
