@@ -157,7 +157,9 @@ def main() -> None:
     parser.add_argument("--ragged", action="store_true")
     parser.add_argument("--cold", action="store_true", help="drop the files from the page cache before each call")
     parser.add_argument("--calls", type=int, default=1, help="the same prompts so many times, the model loaded once")
-    parser.add_argument("--limit", type=float, help="memory above the imports, page cache included, in MB (a control group)")
+    parser.add_argument(
+        "--limit", type=float, help="memory above the imports, page cache included, in MB (a control group)"
+    )
     options = parser.parse_args()
     torch.set_num_threads(2)
     if options.who == "streamed":

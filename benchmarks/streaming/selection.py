@@ -55,7 +55,11 @@ def zoo() -> dict[str, Any]:
             selection = selector.select(user.examples, [said[example.prompt or ""] for example in user.examples])
             chosen.setdefault(kind, []).append(selection.best)
             distances.setdefault(kind, []).append([distance for _, distance in selection.ranking])
-        pairs = [AnswerPair(prompt=str(e.prompt), base=said[str(e.prompt)], other=e.response) for u in users[:7] for e in u.examples]
+        pairs = [
+            AnswerPair(prompt=str(e.prompt), base=said[str(e.prompt)], other=e.response)
+            for u in users[:7]
+            for e in u.examples
+        ]
         before = summarizer.report.bytes_read if isinstance(summarizer, StreamedSummarizer) else 0
         rows[kind] = summarizer.summarize(pairs).embeddings
         if isinstance(summarizer, StreamedSummarizer):
