@@ -9,7 +9,7 @@ import numpy as np
 from xpert.errors import DataError, MissingDependencyError
 from xpert.figures import common_decimals, percent, told_from_zero, with_error
 from xpert.images import image_uri, open_image
-from xpert.report.drawings import heat_map, model_map
+from xpert.report.drawings import NAMED, NUMBERED, heat_map, model_map
 from xpert.report.markup import Cell, Html, data_table, plain, section, tag
 from xpert.report.nearness import directions, plane
 from xpert.report.shown import Shown
@@ -98,7 +98,7 @@ def places_map(shown: Shown, selection: Selection | None = None) -> Html:
     told = "Directions of the embeddings, so that style counts and not how strong it is, on the plane on which the models scatter most."
     if user is not None:
         told += " The diamond is the user, the other colour the chosen model."
-    if len(names) > 16:
+    if NAMED < len(names) <= NUMBERED:
         told += " Numbers are those of the table above."
     return section("map", "A map of the models", tag("figure", drawn, tag("figcaption", told)))
 

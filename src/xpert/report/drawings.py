@@ -9,11 +9,14 @@ from numpy.typing import ArrayLike
 
 from xpert.report.markup import Html, tag
 
-__all__ = ["bar", "heat_map", "model_map"]
+__all__ = ["NAMED", "NUMBERED", "bar", "heat_map", "model_map"]
 
 _WIDTH, _HEIGHT, _EDGE = 640, 420, 46
-_NAMED = 16
+NAMED = 16
 """So many models have their names on the map; of more, their numbers."""
+NUMBERED = 60
+"""Of more than so many not even these."""
+_LINE = 12
 _CELL, _LEFT, _LETTER = 18, 190, 6.2
 _LONGEST_LABEL = 28
 
@@ -30,7 +33,7 @@ def model_map(
 
     Args:
         models: ``(N, 2)`` places.
-        names: Theirs, shown when a point is pointed at; beside it the name of few, the number (from 1) of many.
+        names: Theirs, shown when a point is pointed at; beside it the name of few, the number (from 1) of up to 60.
         labels: What the axes are.
         user: ``(2,)`` the user's place, a diamond.
         best: The model that was chosen for the user.
@@ -42,14 +45,16 @@ def model_map(
     scale = float(min((_WIDTH - 3 * _EDGE) / span[0], (_HEIGHT - 2 * _EDGE) / span[1]))
     at = (every - middle) * [scale, -scale] + [_WIDTH / 2, _HEIGHT / 2]
     parts = [tag("rect", x=0.5, y=0.5, width=_WIDTH - 1, height=_HEIGHT - 1, class_="frame")]
-    shown = names if len(names) <= _NAMED else [str(i + 1) for i in range(len(names))]
+    shown = names if len(names) <= NAMED else [str(i + 1) for i in range(len(names))]
     heights = _spread(at[: len(names)], [len(_cut(one)) * _LETTER for one in shown])
     for i, name in enumerate(names):
         x, y = at[i]
-        radius = 5 if len(names) <= 60 else 3
+        radius = 5 if len(names) <= NUMBERED else 3
         parts.append(
             tag("circle", tag("title", name), cx=_n(x), cy=_n(y), r=radius, class_="best" if i == best else "dot")
         )
+        if len(names) > NUMBERED:
+            continue
         left = x > _WIDTH * 0.72
         anchor, side = ("end", -8) if left else ("start", 8)
         parts.append(tag("text", _cut(shown[i]), x=_n(x + side), y=_n(heights[i] + 4), text_anchor=anchor))
@@ -115,12 +120,9 @@ def _spread(at: np.ndarray, widths: Sequence[float]) -> list[float]:
     for i in np.argsort(at[:, 1], kind="stable").tolist():
         x, y = at[i]
         left = x - widths[i] - 8 if x > _WIDTH * 0.72 else x + 8
-        moved = True
-        while moved:
-            moved = False
-            for start, end, other in placed:
-                if start < left + widths[i] and left < end and abs(other - y) < 12:
-                    y, moved = other + 12, True
+        for other in sorted(height for start, end, height in placed if start < left + widths[i] and left < end):
+            if abs(other - y) < _LINE:
+                y = other + _LINE
         placed.append((left, left + widths[i], y))
         found[i] = float(y)
     return found

@@ -65,7 +65,10 @@ class Cell:
 
 
 def data_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, sortable: bool = True) -> Html:
-    """A table, whose titles stand beside each cell on a narrow screen; a column whose title starts with ``#`` is aligned to the right."""
+    """A table, whose titles stand beside each cell on a narrow screen; a column whose title starts with ``#`` is aligned to the right.
+
+    One that is not sortable is small, and stays a table on a narrow screen.
+    """
     titles = [column.lstrip("#") for column in columns]
     kinds = ["number" if column.startswith("#") else None for column in columns]
     heads = [tag("th", title, scope="col", class_=kind) for title, kind in zip(titles, kinds, strict=True)]
@@ -79,5 +82,6 @@ def data_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, sortab
         )
         for row in rows
     ]
-    made = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body), class_="sortable" if sortable else None)
+    kind = "sortable" if sortable else "compact"
+    made = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body), class_=kind)
     return tag("div", made, class_="table")

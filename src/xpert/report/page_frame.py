@@ -40,6 +40,7 @@ svg .none{fill:var(--panel)}
 .table{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.4rem .6rem;border-bottom:1px solid var(--line)}
+table.compact{width:auto}
 th{color:var(--soft);font-weight:600;white-space:nowrap}
 th.number,td.number{text-align:right;font-variant-numeric:tabular-nums}
 #models td:nth-child(2){min-width:14rem}
@@ -59,11 +60,11 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;max-width
 dt{color:var(--soft)}
 dd{margin:0}
 @media (max-width:40rem){
- thead{position:absolute;left:-999rem}
- tr{display:block;border-bottom:1px solid var(--line);padding:.5rem 0}
+ .sortable thead{position:absolute;left:-999rem}
+ .sortable tr{display:block;border-bottom:1px solid var(--line);padding:.5rem 0}
  #models td:nth-child(2){min-width:0}
- td,td.number{display:block;border:0;padding:.1rem 0;text-align:left}
- td[data-label]::before{content:attr(data-label) ": ";color:var(--soft)}
+ .sortable td,.sortable td.number{display:block;border:0;padding:.1rem 0;text-align:left}
+ .sortable td[data-label]::before{content:attr(data-label) ": ";color:var(--soft)}
  dl{display:block}
 }
 @media print{
@@ -79,7 +80,7 @@ dd{margin:0}
 _SCRIPT = """
 document.querySelectorAll('table.sortable').forEach(function(table){
  var body=table.tBodies[0];
- if(body.rows.length>8){
+ if(body.rows.length>12 && table.closest('#models,#ranking,#nearest')){
   var box=document.createElement('input');
   box.type='search';box.className='filter';box.placeholder='Filter: a name or a word';box.setAttribute('aria-label',box.placeholder);
   table.parentNode.parentNode.insertBefore(box,table.parentNode);

@@ -71,9 +71,12 @@ def chosen(selection: Selection) -> Html:
             )
         )
     if selection.reasons:
-        lines += [tag("h3", "What spoke for it"), _parts(selection.reasons)]
+        lines += [tag("h3", "What spoke for it"), _parts(selection.reasons, "the base")]
     if selection.over_next and len(selection.ranking) > 1:
-        lines += [tag("h3", "Why not ", tag("bdi", selection.ranking[1][0])), _parts(selection.over_next)]
+        lines += [
+            tag("h3", "Why not ", tag("bdi", selection.ranking[1][0]), "?"),
+            _parts(selection.over_next, selection.ranking[1][0]),
+        ]
     if selection.missing:
         lines += [
             tag("h3", "Words that are missing"),
@@ -107,7 +110,10 @@ def user_place(catalog: Catalog, selection: Selection) -> Html:
             Cell(_word(word, value, errors.get(word))),
             Cell(compared.axes[at[word][0]].kind),
             Cell(with_error(value, errors.get(word), decimals=decimals), value),
-            *(Cell(f"{own:+.{decimals}f}", own) for own in (at[word][1] * float(row[at[word][0]]) for row in z[1:])),
+            *(
+                Cell(with_error(own, None, decimals=decimals), own)
+                for own in (at[word][1] * float(row[at[word][0]]) for row in z[1:])
+            ),
         )
         for word, value in listed
     ]
@@ -209,11 +215,18 @@ def _conditions(selection: Selection) -> list[str]:
     return told
 
 
-def _parts(parts: Sequence[tuple[str, float]]) -> Html:
+def _parts(parts: Sequence[tuple[str, float]], than: str) -> Html:
     """Axes with what each adds to the difference of two squared distances."""
     largest = max(abs(part) for _, part in parts) or 1.0
     rows = [(Cell(tag("bdi", word)), Cell(f"{part:.3f}", part), Cell(bar(part / largest))) for word, part in parts]
-    return data_table(["axis", "#part of the squared distance", ""], rows, sortable=False)
+    told = tag(
+        "p",
+        "By these axes it is nearer to the user than ",
+        tag("bdi", than),
+        ", each by its part of the squared distance.",
+        class_="soft",
+    )
+    return Html(told + data_table(["axis", "#part", ""], rows, sortable=False))
 
 
 def _direction(catalog: Catalog, models: np.ndarray, selection: Selection) -> float:

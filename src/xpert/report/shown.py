@@ -47,7 +47,10 @@ class Shown:
     @property
     def too_near(self) -> list[Neighbour]:
         """Pairs that cannot be told apart, each once, the nearest first."""
-        found = {frozenset((one.row, one.other)): one for one in self.neighbours if not one.told_apart}
+        found: dict[frozenset[int], Neighbour] = {}
+        for one in self.neighbours:
+            if not one.told_apart:
+                found.setdefault(frozenset((one.row, one.other)), one)
         return sorted(found.values(), key=lambda one: one.distance)
 
 
