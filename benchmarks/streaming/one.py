@@ -1,6 +1,6 @@
 """One measured run in a process of its own; prints one JSON line. Called by ``run.py``; needs Linux.
 
-    python benchmarks/streaming/one.py WHO FOLDER --prompts 50 --tokens 200 [--ragged] [--batch 10] [--cold] [--budget 1GB]
+    python benchmarks/streaming/one.py WHO FOLDER --prompts 50 --tokens 200 [--ragged] [--batch 10] [--cold] [--budget 1GB] [--calls 2] [--limit 600]
 
 WHO: resident, streamed, disk (Transformers, ``device_map={"": "disk"}``), offload (accelerate's ``disk_offload``), airllm.
 """
@@ -83,11 +83,18 @@ def streamed(options: argparse.Namespace, batches: list[dict[str, Any]]) -> tupl
         Path(options.folder), device=torch.device("cpu"), dtype=getattr(torch, options.dtype), memory_budget=budget
     )
     loaded = time.perf_counter() - begun
+    calls_s, results = [], []
     with torch.inference_mode():
-        results = [result.last[:, -1] for result in model.run([Call(inputs=batch) for batch in batches])]
+        for number in range(options.calls):
+            if number:
+                prepare(options)
+            begun = time.perf_counter()
+            results = [result.last[:, -1] for result in model.run([Call(inputs=batch) for batch in batches])]
+            calls_s.append(time.perf_counter() - begun)
     told = model.report
     extra = {
         "load_s": loaded,
+        "calls_s": calls_s,
         "waited_share": told.waited_share,
         "read_mb": told.bytes_read / 1e6,
         "promised_mb": told.promised_bytes / 1e6,
@@ -112,9 +119,15 @@ def with_transformers(
 
         disk_offload(model, options.scratch, execution_device=torch.device("cpu"))
     loaded = time.perf_counter() - begun
+    calls_s, last = [], []
     with torch.inference_mode():
-        last = [model(**batch, use_cache=False).last_hidden_state[:, -1].clone() for batch in batches]
-    return torch.cat(last), {"load_s": loaded}
+        for number in range(options.calls):
+            if number:
+                prepare(options)
+            begun = time.perf_counter()
+            last = [model(**batch, use_cache=False).last_hidden_state[:, -1].clone() for batch in batches]
+            calls_s.append(time.perf_counter() - begun)
+    return torch.cat(last), {"load_s": loaded, "calls_s": calls_s}
 
 
 def airllm(options: argparse.Namespace, batches: list[dict[str, Any]]) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -142,7 +155,11 @@ def main() -> None:
     parser.add_argument("--budget")
     parser.add_argument("--scratch", default="/tmp/xpert-streaming-scratch")
     parser.add_argument("--ragged", action="store_true")
-    parser.add_argument("--cold", action="store_true", help="drop the files from the page cache before")
+    parser.add_argument("--cold", action="store_true", help="drop the files from the page cache before each call")
+    parser.add_argument("--calls", type=int, default=1, help="the same prompts so many times, the model loaded once")
+    parser.add_argument(
+        "--limit", type=float, help="memory above the imports, page cache included, in MB (a control group)"
+    )
     options = parser.parse_args()
     torch.set_num_threads(2)
     if options.who == "streamed":
@@ -154,8 +171,9 @@ def main() -> None:
     rows = rows_of(options)
     batches = [inputs_of(rows[i : i + options.batch]) for i in range(0, len(rows), options.batch)]
     warm_up()
-    for file in Path(options.folder).glob("*.safetensors"):
-        forget(file) if options.cold else touch(file)
+    prepare(options)
+    if options.limit is not None:
+        limit_memory(options.limit)
     with Peak() as peak:
         begun = time.perf_counter()
         run = {"streamed": streamed, "airllm": airllm}.get(options.who, with_transformers)
@@ -179,9 +197,25 @@ def main() -> None:
 
 def warm_up() -> None:
     """What matrix products allocate at their first use belongs to the imports."""
-    a = torch.ones(64, 64, dtype=torch.bfloat16)
-    torch.nn.functional.scaled_dot_product_attention(a[None, None], a[None, None], a[None, None])
-    (a @ a).float().sum()
+    for dtype in (torch.bfloat16, torch.float32):
+        a = torch.ones(64, 64, dtype=dtype)
+        torch.nn.functional.scaled_dot_product_attention(a[None, None], a[None, None], a[None, None])
+        (a @ a).float().sum()
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """The files in the page cache, or out of it; under a limit always out, so that what comes in is counted there."""
+    cold = options.cold or options.limit is not None
+    for file in Path(options.folder).glob("*.safetensors"):
+        forget(file) if cold else touch(file)
+
+
+def limit_memory(megabytes: float) -> None:
+    """Put this process into a control group of its own; what it has so far stays with the old one."""
+    group = Path("/sys/fs/cgroup/memory") / f"xpert-{os.getpid()}"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(str(int(megabytes * 1e6)))
+    (group / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def forget(file: Path) -> None:

@@ -1,6 +1,7 @@
 // Chooses in a worker of its own: catalog + exported summarizer + the user's texts -> the nearest model, as `xpert select` does.
 
 import * as ort from './node_modules/onnxruntime-web/dist/ort.training.wasm.min.mjs';
+import { allowed } from './constraints.js';
 import { measured, shuffled } from './python.js';
 import { Basis, select } from './space.js';
 import { Tokenizer, WordPiece } from './tokens.js';
@@ -117,10 +118,11 @@ function asked(tokenizer, { tokenizer: { frame }, positions }, wording, run) {
   };
 }
 
-self.onmessage = async ({ data: { catalog: from, summarizer: by, examples } }) => {
+self.onmessage = async ({ data: { catalog: from, summarizer: by, examples, constraints } }) => {
   try {
     if (!examples.length) throw new Error('no text to choose by');
     const catalog = await open(from), { header, nothing } = catalog, pairs = pairsOf(examples, catalog);
+    const may = allowed(catalog.models, constraints);
     const summarize = await summarizer(by, header), rows = [];
     for (const pair of pairs) {
       const hidden = await summarize(pair);
@@ -128,7 +130,7 @@ self.onmessage = async ({ data: { catalog: from, summarizer: by, examples } }) =
       rows.push([...hidden.map((x, d) => x - nothing[d]), ...measured(pair, header.measured).map((x) => x * header.measured_scale)]);
       self.postMessage({ kind: 'step', step: rows.length, of: pairs.length });
     }
-    self.postMessage({ kind: 'done', selection: select(catalog, rows) });
+    self.postMessage({ kind: 'done', selection: select(catalog, rows, may) });
   } catch (error) {
     self.postMessage({ kind: 'error', text: String(error?.message ?? error) });
   }

@@ -1,4 +1,4 @@
-// The page: starts the workers, shows choice, progress and loss, keeps choice and adapter in IndexedDB so that a reload goes on from them.
+// The page: starts the workers, shows choice, progress and loss, keeps texts, choice and adapter in IndexedDB so that a reload goes on from them.
 // Adam's moments cannot be read out of onnxruntime-web: after a reload the adapter is as it was, and the moments begin anew.
 
 const $ = (id) => document.getElementById(id);
@@ -22,34 +22,54 @@ function offer(kept) {
   $('save').hidden = false;
 }
 
+const FIELDS = ['data', 'bases', 'kinds', 'licences', 'min_mb', 'max_mb'];
+const keepForm = () => stored('readwrite', (store) => store.put(Object.fromEntries(FIELDS.map((name) => [name, $(name).value])), 'form'));
+
+// A line of the user's: a text without a prompt, or a record as `xpert select` reads it; null if it is none.
+function exampleOf(line) {
+  if (!line.startsWith('{')) return { response: line };
+  try {
+    const { prompt, response, text } = JSON.parse(line), found = response ?? text;
+    return typeof found === 'string' && found.trim() ? { prompt: response === undefined ? undefined : prompt, response: found } : null;
+  } catch { return null; }
+}
+
 // The user's texts; null, and told in the element `where`, if a line is none.
 function examples(where) {
-  const lines = $('data').value.split('\n').filter((line) => line.trim());
-  const found = lines.map((line) => { try { return JSON.parse(line); } catch { return null; } });
-  const wrong = found.findIndex((one) => typeof one?.response !== 'string');
+  const lines = $('data').value.split('\n').map((line) => line.trim()).filter(Boolean), found = lines.map(exampleOf), wrong = found.indexOf(null);
   if (wrong < 0 && found.length) return found;
-  $(where).textContent = found.length ? `Line ${wrong + 1}: expected {"prompt": "...", "response": "..."}` : 'Expected a line a text.';
+  $(where).textContent = found.length ? `Text ${wrong + 1}: expected plain words, {"prompt": "...", "response": "..."} or {"text": "..."}` : 'Expected a line a text.';
   return null;
+}
+
+// What a model must be to be chosen, as the fields say; null: anything.
+function constraints() {
+  const list = (name) => { const found = $(name).value.split(',').map((one) => one.trim()).filter(Boolean); return found.length ? found : null; };
+  const bytes = (name) => ($(name).value === '' ? null : Math.round($(name).valueAsNumber * 1e6));
+  return { bases: list('bases'), kinds: list('kinds'), licences: list('licences'), min_bytes: bytes('min_mb'), max_bytes: bytes('max_mb') };
 }
 
 const told = (words, n) => words.slice(0, n).map(([word, value]) => `${word} ${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`).join(', ');
 
-function show({ best, matched, ranking, words }) {
+function show({ best, matched, excluded, ranking, words, own = [] }) {
   const sure = matched ? 'it matches these texts' : 'it is the nearest, but none matches these texts';
-  $('chosen').replaceChildren(Object.assign(document.createElement('b'), { textContent: best }), `: ${sure}.`);
+  $('chosen').replaceChildren(Object.assign(document.createElement('b'), { textContent: best }), `: ${sure}.${excluded ? ` Left out by your conditions: ${excluded}.` : ''}`);
   $('words').textContent = told(words, 5);
+  $('own').textContent = `Your texts: ${told(own, 5)}`;
   $('ranking').replaceChildren(...[{ name: 'model', distance: 'distance' }, ...ranking.slice(0, 5)].map(({ name, distance }, i) => {
     const line = document.createElement('tr'), cell = (textContent) => Object.assign(document.createElement(i ? 'td' : 'th'), { textContent });
     line.append(cell(name), cell(i ? distance.toFixed(3) : distance));
     return line;
   }));
-  window.selected = { best, matched, ranking, words };
+  window.selected = { best, matched, excluded, ranking, words, own };
 }
 
 window.selected = null;
-$('choose').onclick = () => {
+$('file').onchange = async () => { if ($('file').files[0]) $('data').value = await $('file').files[0].text(); };
+$('choose').onclick = async () => {
   const given = examples('chosen');
   if (!given) return;
+  await keepForm();
   $('choose').disabled = true;
   $('chosen').textContent = 'Loading catalog and summarizer.';
   const worker = new Worker('choose.js', { type: 'module' });
@@ -62,7 +82,7 @@ $('choose').onclick = () => {
     show(data.selection);
   };
   const url = (name) => new URL(name, location.href).href;
-  worker.postMessage({ catalog: url('catalog'), summarizer: url('summarizer'), examples: given });
+  worker.postMessage({ catalog: url('catalog'), summarizer: url('summarizer'), examples: given, constraints: constraints() });
 };
 
 const wanted = () => ({
@@ -80,6 +100,7 @@ $('forget').onclick = async () => { await stored('readwrite', (store) => store.c
 $('train').onclick = async () => {
   const given = examples('told');
   if (!given) return;
+  await keepForm();
   $('train').disabled = true;
   const losses = [], worker = new Worker('worker.js', { type: 'module' });
   let keeping = Promise.resolve(), newest = null;
@@ -107,6 +128,8 @@ $('train').onclick = async () => {
   worker.postMessage({ artifacts: await startOf(await stored('readonly', (store) => store.get('selection'))), examples: given, run: wanted(), batch: 2, every: 5, kept });
 };
 
+const form = await stored('readonly', (store) => store.get('form'));
+for (const [name, value] of Object.entries(form ?? {})) $(name).value = value;
 const kept = await stored('readonly', (store) => store.get('adapter'));
 if (kept) {
   offer(kept);

@@ -62,14 +62,15 @@ const SAYS = {
   brief: 'concise brief terse short succinct compact pithy condensed laconic telegraphic compressed minimal abridged curt summarized'.split(' '),
 };
 
-// The nearest model by directions, every model's distance, and whether the user counts as matching it (`xpert.Selector`, unpaired).
-export function select(catalog, rows) {
+// The nearest model by directions of those that may be chosen, their distances, and whether the user counts as matching it (`xpert.Selector`, unpaired).
+export function select(catalog, rows, may) {
   const { basis, coordinates, models, header } = catalog, z = basis.project(mean(rows)), unit = (p) => {
     const length = norm(p);
     return length > NOTHING ? p.map((x) => x / length) : p.map(() => 0);
   };
   const mine = unit(basis.place(z));
-  const ranking = models.map(({ name }, i) => ({ name, row: i, distance: norm(unit(basis.place(coordinates[i])).map((x, d) => x - mine[d])) }));
+  const ranking = models.map(({ name }, i) => ({ name, row: i, distance: norm(unit(basis.place(coordinates[i])).map((x, d) => x - mine[d])) }))
+    .filter(({ row }) => may[row]);
   ranking.sort((a, b) => a.distance - b.distance || a.row - b.row);
   const best = ranking[0], threshold = limit(header, best.name, rows.map((row) => basis.place(basis.project(row))));
   return {
@@ -77,7 +78,9 @@ export function select(catalog, rows) {
     matched: best.distance <= threshold,
     threshold,
     ranking: ranking.map(({ name, distance }) => ({ name, distance })),
+    excluded: models.length - ranking.length,
     words: basis.words(coordinates[best.row], models[best.row].candidates ?? []),
+    own: basis.words(z, []),
     coordinates: z,
   };
 }

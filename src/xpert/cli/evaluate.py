@@ -1,4 +1,4 @@
-"""``xpert evaluate``: the paper's experiments, on the models that come with the package."""
+"""``xpert evaluate``: the paper's experiments, on the models that come with the package; some on other texts too."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xpert.cli.evaluate_plan import plan
 from xpert.cli.output import Outcome, table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment's name, or all; --dry-run lists them.")]
-PresetName = Annotated[str, typer.Option("--preset", metavar="tiny|small", help="At which size.")]
+PresetName = Annotated[str, typer.Option("--preset", metavar="tiny|small|paper", help="At which size.")]
 Out = Annotated[
     Path,
     typer.Option(
@@ -34,6 +35,23 @@ Work = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be run, and on what.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="zoo|hub|FOLDER|genres:FOLDER",
+        show_default="zoo; hub, for paper",
+        help="Whose texts: the zoo's; a folder of recorded answers, default.jsonl and a STYLE.jsonl each; a folder of passages, a GENRE.jsonl each; the paper's, from the Hub.",
+    ),
+]
+SummarizerName = Annotated[
+    str | None,
+    typer.Option(
+        "--summarizer",
+        metavar="REF",
+        help="Who reads them, such as encoder:minilm.",
+        show_default="zoo:summarizer; for paper, the paper's",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The seed of all that is drawn.")]
 
 
@@ -45,26 +63,41 @@ def evaluate(
     work: Work = None,
     dry_run: DryRun = False,
     seed: Seed = 0,
+    data: Data = None,
+    summarizer: SummarizerName = None,
 ) -> Outcome:
     """Run an experiment of the paper, or all, and write tables and plots beside the paper's figures."""
     from xpert.evaluation.presets import preset_of
+    from xpert.evaluation.setting import USUAL, Setting
     from xpert.evaluation.suite import experiments_of
 
-    chosen, size = experiments_of(experiment), preset_of(preset)
+    size = preset_of(preset)
+    chosen, usual = experiments_of(experiment, size), size.pools or USUAL
+    setting = Setting(data=data or usual.data, summarizer=summarizer or usual.summarizer)
+    if dry_run and size.pools is not None:
+        return plan(size, setting)
     if dry_run:
-        return _plan(chosen, size, out, seed)
+        return _plan(chosen, size, out, seed, setting)
     from xpert.evaluation.running import PAGE, run_experiments
     from xpert.report.charts import require_matplotlib
 
     require_matplotlib("xpert evaluate")
     results = run_experiments(
-        chosen, size, out=out, work=work or out / "work", seed=seed, on_result=lambda result: draw(result, out)
+        chosen,
+        size,
+        out=out,
+        work=work or out / "work",
+        seed=seed,
+        setting=setting,
+        on_result=lambda result: draw(result, out),
     )
     document = {
         "preset": size.name,
         "seed": seed,
         "page": str(out / PAGE),
-        "results": {one.experiment: f"results/{one.experiment}.json" for one in results},
+        "data": setting.data_name,
+        "summarizer": setting.summarizer,
+        "results": {one.experiment: f"results/{one.stem or one.experiment}.json" for one in results},
         "seconds": sum(one.seconds for one in results),
     }
     return Outcome(document=document, view=lambda: _view(results, out / PAGE))
@@ -76,18 +109,21 @@ def draw(result: Result, out: Path) -> None:
     from xpert.report.result_charts import line_chart
 
     for number, chart in enumerate(result.charts):
-        line_chart(chart, out / "results" / chart_file(result.experiment, number))
+        line_chart(chart, out / "results" / chart_file(result.stem or result.experiment, number))
 
 
-def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int) -> Outcome:
-    from xpert.evaluation.running import done
+def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int, setting: Any) -> Outcome:
+    from xpert.evaluation.running import done, spec_of
 
-    there = {one.name: done(out, one, size, seed) is not None for one in chosen}
+    for one in chosen:
+        one.check_setting(setting)
+    there = {one.name: done(out, one, size, seed, setting) is not None for one in chosen}
+    specs = {one.name: spec_of(one, size, setting) for one in chosen}
     document = {
         "preset": size.name,
         "seed": seed,
         "experiments": [
-            {"name": one.name, "title": one.title, "done": there[one.name], **one.spec(size)} for one in chosen
+            {"name": one.name, "title": one.title, "done": there[one.name], **specs[one.name]} for one in chosen
         ],
     }
     rows = [
@@ -95,7 +131,7 @@ def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int) -> Outcome:
             one.name,
             one.title,
             "done" if there[one.name] else "to do",
-            ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in one.spec(size).items()),
+            ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in specs[one.name].items()),
         )
         for one in chosen
     ]

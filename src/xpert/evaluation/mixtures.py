@@ -25,8 +25,8 @@ __all__ = ["explained", "mixed_user", "mixture_answers", "styled_places", "unsty
 
 
 def unstyled(source: Source, prompt: str, *, reordered: bool = False) -> str:
-    """The base's answer; reordered once, in the same way in every draw."""
-    answer = source.base[prompt]
+    """What is said without a style; reordered once, in the same way in every draw."""
+    answer = source.unstyled[prompt]
     return reorder(answer, f"reordered/{prompt}") if reordered else answer
 
 

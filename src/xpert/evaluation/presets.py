@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xpert.errors import SettingsError, did_you_mean
+from xpert.evaluation.paper.models import BASES, SUMMARIZER
 from xpert.zoo.corpus import STYLES
 
-__all__ = ["PRESETS", "Preset", "preset_of"]
+__all__ = ["PRESETS", "Preset", "TrainedPools", "preset_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedPools:
+    """How pools are trained, explained and selected from, for a user with a GPU.
+
+    Attributes:
+        bases: References of the base models.
+        summarizer: Who explains, by name.
+        data: Whose texts (`xpert.evaluation.setting.Setting.data`).
+        training: Examples of a model.
+        steps: Of each training.
+        batch_size: Examples a step.
+        max_length: Longest row in tokens.
+        prompts: That each model is probed with.
+        new_tokens: Of an answer, at most.
+        device: Where all compute; None: a GPU if there is one.
+    """
+
+    bases: tuple[str, ...]
+    summarizer: str
+    data: str
+    training: int
+    steps: int
+    batch_size: int
+    max_length: int
+    prompts: int
+    new_tokens: int
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +60,8 @@ class Preset:
         tuned_words: Words of each family of synonyms behind it.
         tuned_texts: Texts a word.
         tuning_steps: Steps of each tuning.
+        pools: Of ``paper``: what is trained. The experiments of the zoo are not for such a preset, and what of it is theirs alone does
+            not matter.
     """
 
     name: str
@@ -47,6 +79,7 @@ class Preset:
     tuned_words: int
     tuned_texts: int
     tuning_steps: int
+    pools: TrainedPools | None = None
 
     @property
     def set_size(self) -> int:
@@ -54,7 +87,7 @@ class Preset:
         return min(50, min(self.domain_prompts) // 2)
 
 
-PRESETS: Mapping[str, Preset] = {
+_OF_THE_ZOO: Mapping[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset(
@@ -93,6 +126,25 @@ PRESETS: Mapping[str, Preset] = {
         ),
     )
 }
+
+_PAPER = replace(
+    _OF_THE_ZOO["small"],
+    name="paper",
+    draws=1,
+    pools=TrainedPools(
+        bases=BASES,
+        summarizer=SUMMARIZER,
+        data="hub",
+        training=2000,
+        steps=500,
+        batch_size=16,
+        max_length=512,
+        prompts=50,
+        new_tokens=128,
+    ),
+)
+
+PRESETS: Mapping[str, Preset] = {**_OF_THE_ZOO, _PAPER.name: _PAPER}
 
 
 def preset_of(name: str) -> Preset:

@@ -74,6 +74,8 @@ class Result:
         rows: The figures behind the tables, JSON values.
         seconds: Wall-clock time of this run; what lay in the cache was not computed again.
         manifest: Versions, machine, commit (`xpert.evaluation.manifest`).
+        on: Data and summarizer, where they are not the usual ones (`xpert.evaluation.setting.Setting.told`).
+        stem: Of its files' names.
     """
 
     experiment: str
@@ -85,6 +87,8 @@ class Result:
     rows: Any = None
     seconds: float = 0.0
     manifest: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    on: str = ""
+    stem: str = ""
 
 
 def write_result(result: Result, file: Path) -> Path:

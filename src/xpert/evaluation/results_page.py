@@ -26,11 +26,13 @@ def results_page(results: Sequence[Result], experiments: Mapping[str, Experiment
 
 
 def _section(result: Result, experiment: Experiment) -> str:
-    parts = [f"## {experiment.title}\n", f"**Paper.** {experiment.paper}\n", f"**Here.** {experiment.here}\n"]
+    title = f"{experiment.title}: {result.on}" if result.on else experiment.title
+    here = experiment.elsewhere if result.on else experiment.here
+    parts = [f"## {title}\n", f"**Paper.** {experiment.paper}\n", f"**Here.** {here}\n"]
     for table in result.tables:
         parts += [f"{table.title}:\n" if table.title else "", f"{table.markdown}\n"]
     for number, chart in enumerate(result.charts):
-        parts.append(f"![{chart.title}](results/{chart_file(result.experiment, number)})\n")
+        parts.append(f"![{chart.title}](results/{chart_file(result.stem or result.experiment, number)})\n")
     made, machine = result.manifest, result.manifest["machine"]
     packages = ", ".join(f"{name} {found}" for name, found in made["packages"].items())
     spec = "; ".join(f"{name.replace('_', ' ')}: {_told(value)}" for name, value in result.spec.items())
@@ -42,9 +44,9 @@ def _section(result: Result, experiment: Experiment) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def chart_file(experiment: str, number: int) -> str:
-    """File name of an experiment's chart."""
-    return f"{experiment}{f'-{number + 1}' if number else ''}.png"
+def chart_file(stem: str, number: int) -> str:
+    """File name of a result's chart, beside its JSON."""
+    return f"{stem}{f'-{number + 1}' if number else ''}.png"
 
 
 def _told(value: object) -> str:

@@ -11,32 +11,54 @@ from xpert.evaluation.manifest import manifest
 from xpert.evaluation.presets import Preset
 from xpert.evaluation.results import Result, read_result, write_result
 from xpert.evaluation.results_page import results_page
+from xpert.evaluation.setting import USUAL, Setting
 from xpert.evaluation.suite import EXPERIMENTS, Experiment
 from xpert.evaluation.suite.context import Context
 from xpert.progress import say
 from xpert.tensors.files import write_text
 
-__all__ = ["PAGE", "done", "result_file", "run_experiments", "write_page"]
+__all__ = ["PAGE", "done", "result_file", "result_files", "run_experiments", "spec_of", "write_page"]
 
 PAGE = "results.md"
 
 
-def result_file(out: Path, experiment: str) -> Path:
+def result_file(out: Path, experiment: str, setting: Setting = USUAL) -> Path:
     """Where an experiment's result lies."""
-    return out / "results" / f"{experiment}.json"
+    return out / "results" / f"{experiment}{setting.suffix}.json"
 
 
-def done(out: Path, experiment: Experiment, preset: Preset, seed: int) -> Result | None:
-    """The result that lies there, if it is of this preset, its present sizes, and this seed.
+def result_files(out: Path) -> list[Path]:
+    """The results that lie there, in the order of the page: of each experiment the usual one, then the others by name."""
+    files: list[Path] = []
+    for name in EXPERIMENTS:
+        usual = result_file(out, name)
+        files += [usual] if usual.is_file() else []
+        files += sorted((out / "results").glob(f"{name}-on-*-by-*.json"))
+    return files
+
+
+def spec_of(experiment: Experiment, preset: Preset, setting: Setting = USUAL) -> dict[str, object]:
+    """What an experiment is run on.
 
     Raises:
-        xpert.errors.DataError: What lies there cannot be read.
+        xpert.errors.DataError: The setting's data cannot be read.
     """
-    file = result_file(out, experiment.name)
+    return {**experiment.spec(preset), **setting.spec()}
+
+
+def done(out: Path, experiment: Experiment, preset: Preset, seed: int, setting: Setting = USUAL) -> Result | None:
+    """The result that lies there, if it is of this preset, its present sizes, the same texts, and this seed.
+
+    Raises:
+        xpert.errors.DataError: What lies there, or the setting's data, cannot be read.
+    """
+    file = result_file(out, experiment.name, setting)
     if not file.is_file():
         return None
     found = read_result(file)
-    same = found.preset == preset.name and found.seed == seed and dict(found.spec) == _as_json(experiment, preset)
+    same = (
+        found.preset == preset.name and found.seed == seed and dict(found.spec) == spec_of(experiment, preset, setting)
+    )
     return found if same else None
 
 
@@ -47,6 +69,7 @@ def run_experiments(
     out: Path,
     work: Path,
     seed: int = 0,
+    setting: Setting = USUAL,
     on_result: Callable[[Result], None] | None = None,
 ) -> list[Result]:
     """Run what is not done yet, one after another.
@@ -57,27 +80,32 @@ def run_experiments(
         out: Folder that gets ``results/NAME.json`` and the page.
         work: Folder that keeps what was computed, so that an interrupted run goes on.
         seed: Of all that is drawn.
+        setting: On whose texts, and who reads them.
         on_result: Called with each new result before it is written: what it draws is there once the result is.
 
     Returns:
         Results in the order of the experiments, those that were there before too.
 
     Raises:
+        xpert.errors.SettingsError: An experiment does not run in the setting; found before any is run.
         xpert.errors.MissingDependencyError: An experiment needs what is not installed; found before any is run.
         xpert.errors.XpertError: Whatever an experiment raises; the results before it are written.
     """
-    found = {one.name: done(out, one, preset, seed) for one in experiments}
+    for one in experiments:
+        one.check_setting(setting)
+    found = {one.name: done(out, one, preset, seed, setting) for one in experiments}
     waiting = [one for one in experiments if found[one.name] is None]
     for one in waiting:
         one.check()
-    with Context(preset=preset, seed=seed, work=work) as context:
+    with Context(preset=preset, seed=seed, work=work, setting=setting) as context:
         for number, one in enumerate(waiting, start=1):
             say(f"{one.title} ({number} of {len(waiting)}) ...")
             found[one.name] = result = _run(one, context)
-            result_file(out, one.name).parent.mkdir(parents=True, exist_ok=True)
+            file = result_file(out, one.name, setting)
+            file.parent.mkdir(parents=True, exist_ok=True)
             if on_result is not None:
                 on_result(result)
-            write_result(result, result_file(out, one.name))
+            write_result(result, file)
             write_page(out)
     write_page(out)  # an earlier run may have been interrupted before it
     return [result for one in experiments if (result := found[one.name]) is not None]
@@ -89,7 +117,7 @@ def write_page(out: Path) -> Path:
     Raises:
         xpert.errors.DataError: There are none, or one cannot be read.
     """
-    files = [file for name in EXPERIMENTS if (file := result_file(out, name)).is_file()]
+    files = result_files(out)
     if not files:
         raise DataError(f"{out / 'results'}: expected results of xpert evaluate, found none")
     return write_text(out / PAGE, results_page([read_result(file) for file in files], EXPERIMENTS))
@@ -102,14 +130,12 @@ def _run(experiment: Experiment, context: Context) -> Result:
         experiment=experiment.name,
         preset=context.preset.name,
         seed=context.seed,
-        spec=_as_json(experiment, context.preset),
+        spec=spec_of(experiment, context.preset, context.setting),
         tables=tuple(found.tables),
         charts=tuple(found.charts),
         rows=found.rows,
         seconds=time.perf_counter() - began,
         manifest=manifest(),
+        on=context.setting.told,
+        stem=f"{experiment.name}{context.setting.suffix}",
     )
-
-
-def _as_json(experiment: Experiment, preset: Preset) -> dict[str, object]:
-    return dict(experiment.spec(preset))

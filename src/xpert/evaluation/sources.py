@@ -24,7 +24,7 @@ from xpert.types import Example, Generation
 from xpert.zoo import adapter_names
 from xpert.zoo.corpus import STYLES, examples, side_questions
 
-__all__ = ["Draw", "FolderAnswers", "Source", "User", "ZooAnswers", "fingerprint"]
+__all__ = ["N_PAIRS", "Draw", "FolderAnswers", "Source", "User", "ZooAnswers", "fingerprint"]
 
 N_PAIRS = 50
 """Pairs of a model, and of a user."""
@@ -35,7 +35,7 @@ N_ZOO_PROMPTS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Fifty texts of one style, and the base's answers to the same prompts."""
+    """Fifty texts of one style, and the base's answers to the same prompts; none where there is no base that answers."""
 
     style: str
     examples: tuple[Example, ...]
@@ -51,10 +51,11 @@ class Draw:
 
 
 class Source(Protocol):
-    """Answers of a base and of one model a style, and users."""
+    """Answers of a base and of one model a style, what is said where a model is not in its style (the base's answers, mostly), and users."""
 
     styles: Sequence[str]
     base: Mapping[str, str]
+    unstyled: Mapping[str, str]
     answers: Mapping[str, Mapping[str, str]]
 
     def draw(self, seed: int, users_a_style: int) -> Draw:
@@ -82,6 +83,7 @@ class FolderAnswers:
         texts = {name: {str(e.prompt): e.response for e in load_answers(file)} for name, file in files.items()}
         self._name = folder.name
         self.base: Mapping[str, str] = texts.pop(base)
+        self.unstyled: Mapping[str, str] = self.base
         self.styles: Sequence[str] = list(texts)
         self.answers: Mapping[str, Mapping[str, str]] = texts
         self._prompts = [prompt for prompt in self.base if all(prompt in told for told in texts.values())]
@@ -124,6 +126,7 @@ class ZooAnswers:
                 say(f"zoo: answers of {style}")
                 told[style] = _kept(work, prober, style, self._asked)
         self.base: Mapping[str, str] = told.pop("base")
+        self.unstyled: Mapping[str, str] = self.base
         self.answers: Mapping[str, Mapping[str, str]] = told
 
     def draw(self, seed: int, users_a_style: int) -> Draw:

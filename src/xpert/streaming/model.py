@@ -135,7 +135,7 @@ class StreamedModel:
         model = self._loaded()
         begun = time.perf_counter()
         unread = [prefix for prefix in prefixes if isinstance(prefix, list)]
-        needs = needs_of(model, self._layers, calls, unread, fixed=self._fixed_bytes)
+        needs = needs_of(model, self._layers, calls, unread, fixed=self._fixed_bytes, device=self.device)
         chosen = plan(needs, self._budget)
         self._keep(chosen)
         self.report.begin(chosen)

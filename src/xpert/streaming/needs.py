@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from xpert.streaming.budget import Needs
 from xpert.streaming.passes import Call
 from xpert.streaming.weights import StreamedLayer
@@ -14,9 +16,18 @@ __all__ = ["needs_of"]
 ALWAYS_BYTES = 48 << 20
 """The reader's own memory, embedding rows' share of it, and what allocators keep."""
 
+PACKED_BYTES = 64 << 20
+"""What the processor's threads lay parts of matrices out in before they multiply (measured with two), twice the matrix at most."""
+
 
 def needs_of(
-    model: Any, layers: Sequence[StreamedLayer], calls: Sequence[Call], prefixes: Sequence[Sequence[int]], *, fixed: int
+    model: Any,
+    layers: Sequence[StreamedLayer],
+    calls: Sequence[Call],
+    prefixes: Sequence[Sequence[int]],
+    *,
+    fixed: int,
+    device: torch.device,
 ) -> Needs:
     """Bytes that calls need.
 
@@ -29,6 +40,7 @@ def needs_of(
         calls: The micro-batches.
         prefixes: Token ids of shared prefixes.
         fixed: Bytes of parameters that are always there.
+        device: Where it computes.
     """
     config, size = model.config.get_text_config(), model.dtype.itemsize
     width = config.hidden_size
@@ -44,14 +56,15 @@ def needs_of(
         b * t * width * size + b * t * (t + p) * (1 + eager // 2) + 4 * b * t * head_width * size for b, t, p in shapes
     ]
     cached = [_cached(call) for call in calls]
-    vocabulary = {"ids": sum(b * t for b, t, _ in shapes)}
-    rows = min(vocabulary["ids"], config.vocab_size) * width * size
+    rows = min(sum(b * t for b, t, _ in shapes), config.vocab_size) * width * size
+    unit = max(unit.n_bytes for layer in layers for unit in layer.units)
+    packed = min(PACKED_BYTES, 2 * unit) if device.type == "cpu" else 0
     return Needs(
         fixed=fixed + min(rows, ALWAYS_BYTES) + ALWAYS_BYTES,
-        workspace=max(w + k for w, k in zip(work, keys, strict=True)) + shared,
+        workspace=max(w + k for w, k in zip(work, keys, strict=True)) + shared + packed,
         states=[s + c for s, c in zip(states, cached, strict=False)],
         layers=[layer.n_bytes for layer in layers],
-        unit=max(unit.n_bytes for layer in layers for unit in layer.units),
+        unit=unit,
         prefixed=bool(prefixes),
     )
 

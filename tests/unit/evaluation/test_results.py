@@ -13,7 +13,7 @@ from xpert.evaluation.manifest import manifest
 from xpert.evaluation.presets import PRESETS, Preset, preset_of
 from xpert.evaluation.results import Chart, Result, Series, Table, read_result, write_result
 from xpert.evaluation.results_page import results_page
-from xpert.evaluation.running import PAGE, result_file, run_experiments, write_page
+from xpert.evaluation.running import PAGE, result_file, result_files, run_experiments, write_page
 from xpert.evaluation.suite import EXPERIMENTS, Experiment, experiments_of
 from xpert.evaluation.suite.context import Context, Findings
 
@@ -73,7 +73,7 @@ def test_the_page_tells_figures_paper_setting_and_machine() -> None:
 
 
 def test_the_documented_page_is_what_its_results_give() -> None:
-    files = [file for name in EXPERIMENTS if (file := result_file(DOCS, name)).is_file()]
+    files = result_files(DOCS)
     assert files, "docs/results holds no results"
     assert (DOCS / PAGE).read_text(encoding="utf-8") == results_page([read_result(f) for f in files], EXPERIMENTS)
     for file in files:
@@ -84,9 +84,15 @@ def test_the_documented_page_is_what_its_results_give() -> None:
 def test_names() -> None:
     assert [one.name for one in experiments_of("all")] == list(EXPERIMENTS)
     assert experiments_of("table-8") == [EXPERIMENTS["table-8"]]
+    assert [one.name for one in experiments_of("all", PRESETS["paper"])] == ["table-5"]
+    assert "table-5" not in [one.name for one in experiments_of("all", PRESETS["tiny"])]
+    with pytest.raises(SettingsError, match=r"table-8 runs on the zoo, .* cannot run at the preset paper"):
+        experiments_of("table-8", PRESETS["paper"])
+    with pytest.raises(SettingsError, match=r"table-5 trains pools, .* cannot run at the preset tiny"):
+        experiments_of("table-5", PRESETS["tiny"])
     with pytest.raises(SettingsError, match=r"no experiment 'tabel-8': .* \(did you mean 'table-8'\?\)"):
         experiments_of("tabel-8")
-    with pytest.raises(SettingsError, match=r"preset: expected one of tiny, small, got 'tin'"):
+    with pytest.raises(SettingsError, match=r"preset: expected one of tiny, small, paper, got 'tin'"):
         preset_of("tin")
     assert len(PRESETS["tiny"].styles) == 8
     for preset in PRESETS.values():

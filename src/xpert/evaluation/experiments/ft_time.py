@@ -4,6 +4,9 @@ The similarity ``s`` of a pool is the share of its models' training texts that a
 selected by the user's training texts alone, right or wrong, and trained up to the loss that training from scratch reaches, as
 `xpert.evaluation.starts` counts it: scratch is trained once a user, and what is done in the work folder is not repeated.
 
+Both backends of training take part: `xpert.TorchTrainer` from the models themselves, `xpert.OnnxTrainer` from what `exported_starts`
+made of the same models.
+
 Source: Wang et al. 2025 (arXiv 2504.13938), section 7.1: FT-time against similarity; the counting is this project's.
 """
 
@@ -14,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xpert.artifacts.header import kind_of_artifacts
 from xpert.evaluation.demo import base_answers
 from xpert.evaluation.demo_users import Trainee
 from xpert.evaluation.experiments.tables import markdown, percent
@@ -21,8 +25,17 @@ from xpert.evaluation.starts import ComparingTrainer, StartsReport, compare_star
 from xpert.explainer import Explainer
 from xpert.protocols import Summarizer
 from xpert.selector import Selector
+from xpert.trainers.export import OnnxExporter
 
-__all__ = ["FtRow", "SimilarityRow", "by_similarity", "ft_times", "select_starts", "to_table"]
+__all__ = [
+    "FtRow",
+    "SimilarityRow",
+    "by_similarity",
+    "exported_starts",
+    "ft_times",
+    "select_starts",
+    "to_table",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +50,8 @@ class FtRow:
         steps_selected: The same from the selected model; None: never, within ``max_steps``.
         seconds_selected: The same; of the whole run where it never got there.
         max_steps: Steps at most.
+        met_at_start: Whether the selected model met the target before its first step, which counts as one evaluation interval.
+        scratch_stopped_by: ``no_improvement``, as the protocol wants it, or ``max_steps``: then it was cut short.
     """
 
     similarity: int
@@ -47,6 +62,8 @@ class FtRow:
     steps_selected: int | None
     seconds_selected: float
     max_steps: int
+    met_at_start: bool
+    scratch_stopped_by: str
 
     @property
     def right(self) -> bool:
@@ -113,6 +130,40 @@ def select_starts(
     return found
 
 
+def exported_starts(
+    base: str,
+    pools: Mapping[int, Mapping[str, str]],
+    chosen: Mapping[int, Mapping[str, str]],
+    *,
+    exporter: OnnxExporter,
+    out: Path,
+) -> tuple[str, dict[int, dict[str, str]]]:
+    """Base and pools as training artifacts, which `xpert.OnnxTrainer` begins from: each model that was selected, exported once.
+
+    Args:
+        base: Reference of the base; ``exporter`` gives it a new adapter.
+        pools: By similarity, name to reference of the models.
+        chosen: By similarity and style, what was selected (`select_starts`).
+        exporter: How; rank, alpha and modules as the trainer of the other backend has them.
+        out: Folder that gets ``base`` and ``<similarity>/<name>``; what is there is not exported again.
+
+    Raises:
+        xpert.errors.XpertError: Whatever exporting raises.
+    """
+
+    def export(start: str, folder: Path) -> str:
+        if kind_of_artifacts(folder) is None:  # it appears whole
+            exporter.export(start, folder)
+        return str(folder)
+
+    selected = {similarity: sorted(set(names.values())) for similarity, names in chosen.items()}
+    exported = {
+        similarity: {name: export(models[name], out / f"{similarity}" / name) for name in selected[similarity]}
+        for similarity, models in pools.items()
+    }
+    return export(base, out / "base"), exported
+
+
 def ft_times(
     base: str,
     pools: Mapping[int, Mapping[str, str]],
@@ -161,6 +212,8 @@ def _row(report: StartsReport, similarity: int, style: str, name: str, max_steps
         steps_selected=report.steps_selected,
         seconds_selected=report.seconds_selected,
         max_steps=max_steps,
+        met_at_start=report.met_at_start,
+        scratch_stopped_by=report.scratch_stopped_by,
     )
 
 
@@ -197,19 +250,29 @@ def by_similarity(rows: Sequence[FtRow]) -> list[SimilarityRow]:
     return found
 
 
-def to_table(rows: Sequence[SimilarityRow]) -> str:
-    """A similarity a row; seconds as a share of scratch's."""
-    header = ["start", "right model", "reached", "steps (mean)", "steps / scratch (median)", "FT-time / scratch"]
-    whole = rows[0].seconds
-    cells = [
-        [
-            "the base" if row.similarity is None else f"selected, s = {row.similarity}",
-            "-" if row.similarity is None else f"{row.right} of {row.users}",
-            f"{row.reached} of {row.users}",
-            f"{row.steps:.0f}",
-            percent(row.step_ratio),
-            percent(row.seconds / whole),
-        ]
-        for row in rows
-    ]
+def to_table(backends: Mapping[str, Sequence[SimilarityRow]]) -> str:
+    """A start and a backend a row, as Markdown; steps and seconds also as shares of the backend's own scratch.
+
+    Args:
+        backends: Name to `by_similarity` of its rows, all for the same similarities.
+    """
+    header = ["start", "backend", "right model", "reached", "steps (mean)", "steps / scratch (median)"]
+    header += ["FT-time (mean, s)", "FT-time / scratch"]
+    cells: list[list[object]] = []
+    for rows in zip(*backends.values(), strict=True):
+        for name, row in zip(backends, rows, strict=True):
+            whole = backends[name][0].seconds
+            cells.append([*_told(row, name), f"{row.seconds:.1f}", percent(row.seconds / whole)])
     return markdown(header, cells)
+
+
+def _told(row: SimilarityRow, backend: str) -> list[object]:
+    from_base = row.similarity is None
+    return [
+        "the base" if from_base else f"selected, s = {row.similarity}",
+        backend,
+        "-" if from_base else f"{row.right} of {row.users}",
+        f"{row.reached} of {row.users}",
+        f"{row.steps:.0f}",
+        percent(row.step_ratio),
+    ]

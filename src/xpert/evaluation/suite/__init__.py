@@ -6,10 +6,12 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from xpert.errors import MissingDependencyError, SettingsError, did_you_mean
 from xpert.evaluation.presets import Preset
+from xpert.evaluation.setting import Setting
 from xpert.evaluation.suite.context import Context, Findings
 
 __all__ = ["ALL", "EXPERIMENTS", "Experiment", "experiments_of"]
@@ -29,6 +31,8 @@ class Experiment:
         here: What differs in the setting.
         function: ``module:attribute`` of what runs it, within this package; imported at use.
         spec: From the preset: what it is run on.
+        trains: Whether it trains pools, as the preset ``paper`` has them; else it is for the other presets.
+        elsewhere: What differs from the paper on other data than the zoo's, or by another summarizer; empty: it runs on the zoo alone.
         needs: Packages beside the core's, and the extra that brings them.
     """
 
@@ -39,6 +43,35 @@ class Experiment:
     function: str
     spec: Callable[[Preset], Mapping[str, Any]]
     needs: Mapping[str, str]
+    elsewhere: str = ""
+    trains: bool = False
+
+    def check_preset(self, preset: Preset) -> None:
+        """Whether it is one of a preset's.
+
+        Raises:
+            xpert.errors.SettingsError: It is not.
+        """
+        if self.trains != (preset.pools is not None):
+            told = (
+                "trains pools, as the preset paper has them"
+                if self.trains
+                else "runs on the zoo, at the presets tiny and small"
+            )
+            raise SettingsError(f"{self.name} {told}: it cannot run at the preset {preset.name}")
+
+    def check_setting(self, setting: Setting) -> None:
+        """Whether it runs in a setting.
+
+        Raises:
+            xpert.errors.SettingsError: It runs on the zoo alone.
+        """
+        if not setting.is_usual and not self.elsewhere:
+            others = ", ".join(one.name for one in EXPERIMENTS.values() if one.elsewhere)
+            raise SettingsError(
+                f"{self.name} runs on the zoo and by its summarizer alone, got {setting.told}: leave data and summarizer out, "
+                f"or ask for {others}"
+            )
 
     def check(self) -> None:
         """Whether what it needs is installed.
@@ -61,6 +94,27 @@ def _models(preset: Preset) -> dict[str, Any]:
 
 
 _POOLED = "The zoo: a base of 3 million parameters, its adapters, the zoo's summarizer. Directions can be compared with the paper's, absolute numbers cannot."
+
+_TRAINED = (
+    "An adapter a style, trained on a mixture of so many percent of its style (the paper trains all parameters); models are probed with the shipped prompts, the base answers the users' own where they "
+    "have any. Fine-tuning time, energy and data saved are not measured."
+)
+
+
+def _trained(preset: Preset) -> dict[str, Any]:
+    pools = preset.pools
+    if pools is None:
+        return {}
+    sizes = {
+        "bases": [Path(base).name for base in pools.bases],
+        "examples": pools.training,
+        "steps": pools.steps,
+        "batch_size": pools.batch_size,
+        "prompts": pools.prompts,
+    }
+    counts = {"draws": preset.draws, "users_a_style_and_draw": preset.users_a_style}
+    return sizes | counts | {"similarities": list(preset.similarities)}
+
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     one.name: one
@@ -102,6 +156,8 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             title="Accuracy against similarity (the first column of Table 5)",
             paper="Right model, Llama-3.2-1B, 28 models, s = 30 / 50 / 70 / 80 / 90: 25.0 / 53.6 / 85.7 / 96.4 / 96.4%.",
             here="Recorded mixtures of what the zoo's models say: the answers that are not in the style are the base's. Users write in their style alone. The paper trains its models on such mixtures.",
+            elsewhere="Recorded mixtures, not trained models: what is not in a model's style is the base's answer or, of passages that answer nothing, a passage of any style that no style has. Users write in their "
+            "style alone, on other prompts; where no base answers these, the stored base answers stand beside their texts, unpaired.",
             function="accuracy:accuracy",
             spec=lambda p: (
                 _models(p)
@@ -152,19 +208,33 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             },
             needs={},
         ),
+        Experiment(
+            name="table-5",
+            title="Table 5, first column: pools trained at a similarity",
+            paper="Right model at s = 90: Llama-3.2-1B 96.4%, Qwen2-0.5B 100%, SmolLM-360M 89.3% (synthetic styles); Llama 96.7%, Qwen2 92.4% (real-world styles). Llama at s = 30 / 50 / 70 / 80: "
+            "25.0 / 53.6 / 85.7 / 96.4%.",
+            here=_TRAINED,
+            elsewhere=_TRAINED,
+            function="trained:table_5",
+            spec=_trained,
+            needs={"datasets": "eval"},
+            trains=True,
+        ),
     )
 }
 
 
-def experiments_of(name: str) -> list[Experiment]:
-    """The experiment of a name, or all of them.
+def experiments_of(name: str, preset: Preset | None = None) -> list[Experiment]:
+    """The experiment of a name, or all of them: those of a preset, where one is given.
 
     Raises:
-        xpert.errors.SettingsError: There is none of that name.
+        xpert.errors.SettingsError: There is none of that name, or it is not one of the preset's.
     """
     if name == ALL:
-        return list(EXPERIMENTS.values())
+        return [one for one in EXPERIMENTS.values() if preset is None or one.trains == (preset.pools is not None)]
     if name not in EXPERIMENTS:
         near = did_you_mean(name, [*EXPERIMENTS, ALL])
         raise SettingsError(f"no experiment {name!r}: expected {ALL} or one of {', '.join(EXPERIMENTS)}{near}")
+    if preset is not None:
+        EXPERIMENTS[name].check_preset(preset)
     return [EXPERIMENTS[name]]

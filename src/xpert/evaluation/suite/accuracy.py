@@ -1,20 +1,18 @@
-"""Accuracy against similarity, on recorded mixtures of what the zoo's models say."""
+"""Accuracy against similarity, on recorded mixtures of what the zoo's models say, or of other recorded texts."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
-from xpert import load_summarizer
 from xpert.baselines.encoder_similarity import EncoderSimilarityBaseline
 from xpert.evaluation.bootstrap import estimate, paired_difference
 from xpert.evaluation.experiments.tables import markdown
 from xpert.evaluation.mixtures import explained, mixture_answers
 from xpert.evaluation.results import Chart, Series, Table
-from xpert.evaluation.sources import Draw, Source, ZooAnswers, fingerprint
+from xpert.evaluation.sources import Draw, Source, fingerprint
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.progress import say
 from xpert.selector import Selector
@@ -30,23 +28,20 @@ _NAMES = {"all": "all axes", "named": "words alone", "named+measured": "words an
 def accuracy(context: Context) -> Findings:
     """Every draw at every similarity; draws are kept as they come."""
     preset = context.preset
-    source = ZooAnswers(context.work / "zoo-answers", preset.styles, preset.recorded_prompts)
-    folder = context.work / f"accuracy-{fingerprint(source)}-{preset.users_a_style}-{preset.styled_texts}"
+    source = context.source
+    key = f"accuracy-{fingerprint(source)}-{preset.users_a_style}-{preset.styled_texts}{context.setting.suffix}"
     cells: list[dict[str, Any]] = []
-    encoder: Any = load_summarizer("encoder:minilm")
-    with closing(encoder):
-        for seed in range(context.seed, context.seed + preset.draws):
-            draw = source.draw(seed, preset.users_a_style)
-            for similarity in preset.similarities:
-                file = folder / f"{seed}-{similarity}.json"
-                if not file.is_file():
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    right = _right(context, source, draw, encoder, similarity=similarity, seed=seed)
-                    write_text(file, json.dumps({"seed": seed, "similarity": similarity, "right": right}) + "\n")
-                    say(
-                        f"draw {seed}, s = {similarity}: {sum(right[_OURS.format(_NAMES['all'])])} of {len(draw.users)}"
-                    )
-                cells.append(json.loads(file.read_text(encoding="utf-8")))
+    for seed in range(context.seed, context.seed + preset.draws):
+        draw = source.draw(seed, preset.users_a_style)
+        for similarity in preset.similarities:
+            file = context.work / key / f"{seed}-{similarity}.json"
+            if not file.is_file():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                right = _right(context, source, draw, similarity=similarity, seed=seed)
+                write_text(file, json.dumps({"seed": seed, "similarity": similarity, "right": right}) + "\n")
+                all_axes = next(iter(right.values()))
+                say(f"draw {seed}, s = {similarity}: {sum(all_axes)} of {len(draw.users)} by all axes")
+            cells.append(json.loads(file.read_text(encoding="utf-8")))
     rows = [row for s in preset.similarities for row in _rows(cells, s)]
     return Findings(
         tables=[Table(title="Right model (95% interval over users)", markdown=_markdown(rows, preset.similarities))],
@@ -55,11 +50,12 @@ def accuracy(context: Context) -> Findings:
     )
 
 
-def _right(
-    context: Context, source: Source, draw: Draw, encoder: Any, *, similarity: int, seed: int
-) -> dict[str, list[bool]]:
-    """Method to, user after user, whether the model of the user's style was chosen."""
-    folder = context.work / "mixtures"
+def _right(context: Context, source: Source, draw: Draw, *, similarity: int, seed: int) -> dict[str, list[bool]]:
+    """Method to, user after user, whether the model of the user's style was chosen.
+
+    Where no base answered the users' prompts, nothing is paired, and the stored base answers serve all methods.
+    """
+    folder = context.work / f"mixtures{context.setting.suffix}"
     catalog = explained(
         source,
         draw,
@@ -74,19 +70,25 @@ def _right(
         for style in source.styles
     }
     selectors = {axes: Selector(catalog, context.summarizer, axes=axes) for axes in AXES}
+    encoder: Any = context.loaded("encoder:minilm")
     similar = EncoderSimilarityBaseline(
-        {style: f"zoo:{style}" for style in source.styles},
+        {style: f"answers:{folder / f'{style}.jsonl'}" for style in source.styles},
         texts,
         encoder,
         base_texts=[source.base[prompt] for prompt in draw.prompts],
     )
     right: dict[str, list[bool]] = {}
     for user in draw.users:
-        place = selectors["all"].locate(user.examples, user.base)
-        best = {_OURS.format(_NAMES[axes]): selector.rank(place).best for axes, selector in selectors.items()}
-        alone = selectors["all"].locate(user.examples)
-        best[_UNPAIRED] = selectors["all"].rank(alone, paired=False).best
-        best[_ENCODER] = similar.select(user.examples, user.base).best
+        said = user.base or None
+        place = selectors["all"].locate(user.examples, said)
+        best = {
+            _OURS.format(_NAMES[axes]): selector.rank(place, paired=said is not None).best
+            for axes, selector in selectors.items()
+        }
+        if said is not None:
+            alone = selectors["all"].locate(user.examples)
+            best[_UNPAIRED] = selectors["all"].rank(alone, paired=False).best
+        best[_ENCODER] = similar.select(user.examples, said).best
         for method, name in best.items():
             right.setdefault(method, []).append(name == user.style)
     return right

@@ -10,20 +10,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xpert.evaluation.demo_users import DemoUser
 from xpert.evaluation.experiments.pool import ProbedPool, base_answers, probed_pool, with_words
 from xpert.evaluation.presets import Preset
 from xpert.evaluation.results import Chart, Table
+from xpert.evaluation.setting import USUAL, ZOO, Setting
+from xpert.evaluation.sources import Source, ZooAnswers
 from xpert.modalities import load_modality, modality_of
 from xpert.probing import choose_prompts
 from xpert.prompts import shipped_prompts
-from xpert.protocols import Summarizer
+from xpert.protocols import SubvectorSource, Summarizer
 from xpert.subvectors.contrastive import ContrastiveSubvectors
 from xpert.summarizers import load_summarizer
+from xpert.summarizers.encoder import EncoderSummarizer
 from xpert.tensors.files import write_text
+from xpert.types import Array
 from xpert.zoo.corpus import STYLES, examples
 
-__all__ = ["BASE", "N_CANDIDATES", "SUMMARIZER", "Context", "Findings", "zoo_user"]
+__all__ = ["BASE", "N_CANDIDATES", "SUMMARIZER", "Context", "EncodedOnce", "Findings", "zoo_user"]
 
 BASE, SUMMARIZER = "zoo:base", "zoo:summarizer"
 N_CANDIDATES = 128
@@ -56,28 +62,42 @@ class Context:
         preset: At which size.
         seed: Of all that is drawn.
         work: The folder.
+        setting: On whose texts, and who reads them; only some experiments (`xpert.evaluation.suite.Experiment`) know another than
+            the usual one.
     """
 
     preset: Preset
     seed: int
     work: Path
-    _summarizer: Summarizer | None = field(default=None, repr=False)
+    setting: Setting = USUAL
+    _summarizers: dict[str, Summarizer] = field(default_factory=dict[str, Summarizer], repr=False)
 
     def __enter__(self) -> Context:
         self.work.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._summarizer is not None:
-            self._summarizer.close()
-            self._summarizer = None
+        while self._summarizers:
+            self._summarizers.popitem()[1].close()
 
     @property
     def summarizer(self) -> Summarizer:
-        """The zoo's summarizer, loaded at first use; gone when the context is left."""
-        if self._summarizer is None:
-            self._summarizer = load_summarizer(SUMMARIZER)
-        return self._summarizer
+        """The setting's summarizer, loaded at first use; gone when the context is left."""
+        return self.loaded(self.setting.summarizer)
+
+    def loaded(self, summarizer: str) -> Summarizer:
+        """A summarizer by name, loaded once; ``encoder:minilm`` reads every text once, and forgets it when the context is left."""
+        if summarizer not in self._summarizers:
+            own = EncodedOnce("minilm") if summarizer == "encoder:minilm" else load_summarizer(summarizer)
+            self._summarizers[summarizer] = own
+        return self._summarizers[summarizer]
+
+    @cached_property
+    def source(self) -> Source:
+        """The setting's texts; the zoo's models answer at the preset's size."""
+        if self.setting.data != ZOO:
+            return self.setting.source()
+        return ZooAnswers(self.work / "zoo-answers", self.preset.styles, self.preset.recorded_prompts)
 
     @property
     def cache(self) -> Path:
@@ -127,9 +147,10 @@ class Context:
         return with_words(probed, self.summarizer, self.subvectors, seed=self.seed, cache=self.cache)
 
     @property
-    def subvectors(self) -> ContrastiveSubvectors:
-        """Sub-vectors from as many texts a word as the preset has."""
-        return ContrastiveSubvectors(n_prompts=self.preset.styled_texts)
+    def subvectors(self) -> SubvectorSource | None:
+        """Sub-vectors from as many texts a word as the preset has; None, its own way, for a summarizer that writes none."""
+        contrastive = self.summarizer.defaults.subvectors == "contrastive"
+        return ContrastiveSubvectors(n_prompts=self.preset.styled_texts) if contrastive else None
 
     def users(self, similarity: float = 1.0, n_texts: int = _N_TEXTS) -> list[DemoUser]:
         """One of each style, from the half of the corpus that no model saw; the other texts are unstyled."""
@@ -145,6 +166,17 @@ class Context:
             kept |= base_answers(BASE, [asking], seed=self.seed)
             write_text(file, json.dumps(kept, indent=0) + "\n")
         return kept
+
+
+class EncodedOnce(EncoderSummarizer):
+    """A text encoder that keeps in memory what it has encoded: a draw's texts come again at every similarity and in every mixture."""
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """As the encoder does, ``(N, D)``."""
+        known: dict[str, Array] = self.__dict__.setdefault("_known", {})
+        if new := [text for text in dict.fromkeys(texts) if text not in known]:
+            known.update(zip(new, super().encode(new), strict=True))
+        return np.stack([known[text] for text in texts]) if texts else super().encode(texts)
 
 
 def zoo_user(style: str, seed: int, similarity: float = 1.0, n_texts: int = _N_TEXTS) -> DemoUser:

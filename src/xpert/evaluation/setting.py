@@ -1,0 +1,103 @@
+"""On what an experiment runs: whose texts, and who reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xpert.errors import DataError
+from xpert.evaluation.sources import FolderAnswers, Source, fingerprint
+from xpert.evaluation.unpaired import read_genres
+
+__all__ = ["HUB", "USUAL", "ZOO", "Setting"]
+
+HUB, ZOO, _SUMMARIZER = "hub", "zoo", "zoo:summarizer"
+_GENRES, _ANSWERS = "genres", ("style_qa", "answers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Data and summarizer of a run.
+
+    Attributes:
+        data: ``zoo``; ``FOLDER`` (or ``style_qa:FOLDER``), of recorded answers to the same prompts: ``default.jsonl`` and one
+            ``STYLE.jsonl`` a style; or ``genres:FOLDER``, of passages that answer nothing, one ``GENRE.jsonl`` a genre; or ``hub``, for pools that are trained: the
+            paper's real-world data sets (`xpert.evaluation.paper.hub`).
+        summarizer: By name.
+    """
+
+    data: str = ZOO
+    summarizer: str = _SUMMARIZER
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is the zoo and its summarizer."""
+        return (self.data, self.summarizer) == (ZOO, _SUMMARIZER)
+
+    @property
+    def data_name(self) -> str:
+        """The data without the place where they lie: ``zoo``, or the folder's name."""
+        return self.data if self.data in (HUB, ZOO) else self._folder[1].resolve().name
+
+    @property
+    def genres(self) -> Path | None:
+        """The folder of passages; None for other data."""
+        kind, folder = self._folder
+        return folder if kind == _GENRES else None
+
+    @property
+    def told(self) -> str:
+        """For titles: data and summarizer; empty for the usual ones."""
+        return "" if self.is_usual else f"{self.data_name}, {self.summarizer}"
+
+    @property
+    def suffix(self) -> str:
+        """For file names: ``-on-DATA-by-SUMMARIZER``; empty for the usual ones."""
+        if self.is_usual:
+            return ""
+        data, summarizer = (re.sub(r"[^\w.]+", "-", name).strip("-") for name in (self.data_name, self.summarizer))
+        return f"-on-{data}-by-{summarizer}"
+
+    def source(self) -> Source:
+        """The texts of a folder.
+
+        Raises:
+            xpert.errors.DataError: There is no such folder, or it does not hold what it should; or the data are the zoo's.
+        """
+        if self.data in (HUB, ZOO):
+            raise DataError(f"data: expected FOLDER, style_qa:FOLDER or genres:FOLDER, got {self.data}")
+        kind, folder = self._folder
+        if not folder.is_dir():
+            raise DataError(f"data: no folder {folder}: expected {ZOO}, FOLDER, style_qa:FOLDER or genres:FOLDER")
+        return read_genres(folder.resolve()) if kind == _GENRES else FolderAnswers(folder.resolve())
+
+    def spec(self) -> Mapping[str, Any]:
+        """What of a result's spec depends on the setting; nothing for the usual one.
+
+        Raises:
+            xpert.errors.DataError: As `source`.
+        """
+        if self.is_usual:
+            return {}
+        if self.data in (HUB, ZOO):
+            return {"data": self.data, "summarizer": self.summarizer}
+        source = self.source()
+        return {
+            "data": self.data_name,
+            "texts": fingerprint(source),
+            "models": len(source.styles),
+            "summarizer": self.summarizer,
+        }
+
+    @property
+    def _folder(self) -> tuple[str, Path]:
+        kind, colon, rest = self.data.partition(":")
+        known = bool(colon) and kind in (_GENRES, *_ANSWERS)
+        return (kind, Path(rest)) if known else ("answers", Path(self.data))
+
+
+USUAL = Setting()
+"""The zoo and its summarizer."""
