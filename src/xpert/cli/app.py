@@ -16,6 +16,7 @@ from xpert.cli.explain import explain
 from xpert.cli.export import export
 from xpert.cli.merge import merge
 from xpert.cli.quantize import quantize
+from xpert.cli.report import report
 from xpert.cli.select import select
 from xpert.cli.show import show
 from xpert.cli.train import train
@@ -23,7 +24,7 @@ from xpert.cli.zoo import zoo
 
 __all__ = ["build"]
 
-COMMANDS = (demo, explain, show, select, merge, export, train, evaluate, adapter, quantize, zoo, doctor)
+COMMANDS = (demo, explain, show, select, report, merge, export, train, evaluate, adapter, quantize, zoo, doctor)
 
 
 def build() -> Any:

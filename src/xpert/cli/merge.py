@@ -10,13 +10,14 @@ import typer
 from xpert.cli.options import CatalogOption
 from xpert.cli.output import Outcome, table, top_words, words_json
 from xpert.errors import SettingsError
+from xpert.report.plans import why_one, why_several
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from xpert.types import MergePlan
 
-__all__ = ["merge", "why_one"]
+__all__ = ["merge"]
 
 
 def merge(
@@ -80,35 +81,6 @@ def _view(plan: MergePlan, max_models: int, folder: Path, enter: str | None) -> 
         table(["model", "#weight", *(["brings the sum"] if plan.brings else [])], rows),
         f"Distance from your text: {plan.distance_before:.3f} of its length with the best single model, "
         f"{plan.distance_after:.3f} {'merged' if plan.helps else 'with its weight'}. In words: {top_words(plan.words)}.",
-        *(_why_several(plan) if plan.helps else [why_one(plan, max_models)]),
+        *(why_several(plan) if plan.helps else [why_one(plan, max_models)]),
         f"The start model is in {folder}." + (f" The catalog has it as {enter}." if enter is not None else ""),
     ]
-
-
-def _why_several(plan: MergePlan) -> list[str]:
-    """What each further model gained, and what one brings that is of another style."""
-    told = [
-        f"going from {n - 1} to {n} lowers the squared distance by {gain:.1%} of your style's squared length (more than {needed:.1%} is asked)"
-        if gain > needed
-        else f"going to {n} would lower it by {gain:.1%} only ({needed:.1%} is asked)"
-        for n, (gain, needed) in enumerate(zip(plan.gains, plan.needed, strict=True), start=2)
-    ]
-    return [
-        f"Why {len(plan.weights)} models: {'; '.join(told)}.",
-        "What a model brings is what the sum has with it beside the best sum of the others alone: one of another style may be "
-        "there for what it takes away.",
-    ]
-
-
-def why_one(plan: MergePlan, max_models: int) -> str:
-    """Why a plan has a single model, in a sentence for people."""
-    if max_models == 1:
-        return "One model, as --max-models 1 asks."
-    if plan.considered == 1:
-        return "One model: the catalog has no other that can be merged."
-    if not plan.gains:
-        return f"One model: none of the other {plan.considered - 1} brings you nearer beside it, whatever its weight."
-    return (
-        f"One model: the best second one would lower the squared distance by {plan.gains[0]:.1%} of your style's squared length. "
-        f"It has to be more than {plan.needed[0]:.1%}, as less may be chance or is not worth a second model."
-    )

@@ -13,6 +13,7 @@ from xpert.testing.checks_summarizer import check_summarizer, sample_image_pairs
 from xpert.testing.checks_trainer import check_trainer
 from xpert.testing.fake_pool import PlantedPool
 from xpert.testing.fakes import FAKE_STYLES, FAKE_SYNONYMS, FakeSummarizer, FakeWriter, fake_text
+from xpert.testing.planted_catalog import planted_catalog
 
 __all__ = [
     "FAKE_STYLES",
@@ -28,5 +29,6 @@ __all__ = [
     "check_summarizer",
     "check_trainer",
     "fake_text",
+    "planted_catalog",
     "sample_image_pairs",
 ]
