@@ -21,7 +21,7 @@ from xpert.protocols import SubvectorSource, Summarizer
 from xpert.tensors.files import write_text
 from xpert.types import Example
 
-__all__ = ["explained", "mixed_user", "mixture_answers", "styled_places", "unstyled"]
+__all__ = ["explained", "mixed_user", "mixture_answers", "styled_places", "unstyled", "write_answers"]
 
 
 def unstyled(source: Source, prompt: str, *, reordered: bool = False) -> str:
@@ -86,17 +86,18 @@ def explained(
         reordered: Whether unstyled answers have their sentences in another order than the base's.
         subvectors: Where words' sub-vectors come from; None: the summarizer's own way.
     """
-    _record(folder / "base.jsonl", {prompt: source.base[prompt] for prompt in draw.prompts})
+    write_answers(folder / "base.jsonl", {prompt: source.base[prompt] for prompt in draw.prompts})
     for style in source.styles:
         answers = mixture_answers(source, draw, style, similarity=similarity, seed=seed, reordered=reordered)
-        _record(folder / f"{style}.jsonl", answers)
+        write_answers(folder / f"{style}.jsonl", answers)
     explainer = Explainer(
         f"answers:{folder / 'base.jsonl'}", summarizer, prompts=draw.prompts, seed=seed, subvectors=subvectors
     )
     return explainer.explain({style: f"answers:{folder / f'{style}.jsonl'}" for style in source.styles})
 
 
-def _record(file: Path, answers: Mapping[str, str]) -> None:
+def write_answers(file: Path, answers: Mapping[str, str]) -> None:
+    """A recorded model (``answers:FILE``): prompt to answer."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"prompt": p, "response": r}, ensure_ascii=False) + "\n" for p, r in answers.items()]
     write_text(file, "".join(lines))

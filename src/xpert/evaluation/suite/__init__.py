@@ -194,6 +194,16 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             needs={},
         ),
         Experiment(
+            name="figure-15",
+            title="Figure 15: graded styles",
+            paper="L1 distances between models of four levels of a style, by coordinates: with Llama-3.1-8B as the summarizer they agree with the levels, with Llama-3.2-1B inconsistencies are noticeable.",
+            here="Recorded models whose answers are the corpus's, in phrases and on questions that neither models nor the zoo's summarizer saw; that summarizer was trained to tell the levels of other texts apart. "
+            "The second summarizer is a general encoder.",
+            function="graded:figure_15",
+            spec=lambda p: {"scales": 2, "levels": 4, "texts_a_level": 50},
+            needs={"sentence_transformers": "encoder"},
+        ),
+        Experiment(
             name="table-3",
             title="Table 3: prompt-tuned sub-vectors",
             paper="Error for 50 / 100 / 200 / 300 / 400 samples: 10 tokens 0.25 / 0.12 / 0.07 / 0.07 / 0.08, 25 tokens 0.19 / 0.09 / 0.06 / 0.05 / 0.06, "
