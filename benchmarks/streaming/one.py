@@ -27,6 +27,9 @@ from transformers import AutoModel
 AutoModel._model_mapping[llama.LlamaConfig]  # imports what is imported at first use
 
 
+PACKAGES = {"airllm": ("airllm",), "offload": ("accelerate",), "disk": ("accelerate",)}
+
+
 def status() -> dict[str, int]:
     lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
     return {words[0][:-1]: int(words[1]) for words in lines if words and words[0] in ("VmRSS:", "VmHWM:", "RssAnon:")}
@@ -134,7 +137,9 @@ def airllm(options: argparse.Namespace, batches: list[dict[str, Any]]) -> tuple[
     from airllm import AutoModel as Airllm
 
     begun = time.perf_counter()
-    model: Any = Airllm.from_pretrained(options.folder, device="cpu", layer_shards_saving_path=options.scratch)
+    model: Any = Airllm.from_pretrained(
+        options.folder, device="cpu", dtype=getattr(torch, options.dtype), layer_shards_saving_path=options.scratch
+    )
     loaded = time.perf_counter() - begun
     last = []
     with torch.inference_mode():
@@ -188,7 +193,7 @@ def main() -> None:
                 "anonymous_mb": peak.anonymous_mb,
                 "sum": float(last.double().abs().sum()),
                 **extra,
-                "versions": {name: version(name) for name in ("torch", "transformers")},
+                "versions": {name: version(name) for name in ("torch", "transformers", *PACKAGES.get(options.who, ()))},
             }
         ),
         file=sys.__stdout__,

@@ -285,8 +285,8 @@ class Selector:
             raise SummarizerError(
                 f"summarizer {summarizer.name!r} is {summarizer.width} wide, the catalog's ({made.summarizer!r}) {made.width}: {advice}"
             )
-        if isinstance(self.summarizer, str) and _target(summarizer.name) != _target(made.summarizer):
-            raise SummarizerError(f"summarizer {summarizer.name!r} is not the catalog's: {advice}")
+        if isinstance(self.summarizer, str):
+            check_same_model(summarizer, made.summarizer)
         if not isinstance(self.summarizer, Summarizer) and summarizer.instruction != made.instruction:
             raise SummarizerError(
                 f"summarizer {summarizer.name!r} asks another question than the catalog's did: expected {made.instruction!r}, got {summarizer.instruction!r}"
@@ -342,6 +342,19 @@ def user_pairs(
         AnswerPair(prompt="", base=reference, other=example.response)
         for reference, example in zip(references, examples, strict=True)
     ]
+
+
+def check_same_model(summarizer: Summarizer, name: str) -> None:
+    """Refuse a summarizer that is another model than the one named, however they are run; an int8 copy is none other.
+
+    Raises:
+        xpert.errors.SummarizerError: It is.
+    """
+    known = {_target(summarizer.name), _target(getattr(summarizer, "stands_for", summarizer.name))}
+    if _target(name) not in known:
+        raise SummarizerError(
+            f"summarizer {summarizer.name!r} is not the catalog's: pass summarizer={name!r}, with which the catalog was made"
+        )
 
 
 def _target(name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from xpert.errors import IncompatibleModelError
 from xpert.summarizers.hf import HFSummarizer
 from xpert.summarizers.streamed import StreamedSummarizer
 from xpert.testing.tiny import tiny_adapter, tiny_causal_lm, tiny_tokenizer
@@ -142,3 +143,30 @@ def test_adapter_is_merged_while_reading(llama: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(rows(StreamedSummarizer, adapter), expected, rtol=0, atol=1e-5)
     assert not np.allclose(rows(StreamedSummarizer, llama), expected, atol=1e-3)
     assert StreamedSummarizer(adapter).fingerprint != StreamedSummarizer(llama).fingerprint
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"use_dora": True},
+        {"modules_to_save": ["norm"]},
+        {"modules_to_save": ["lm_head"]},
+        {"target_modules": ["q_proj", "lm_head"]},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"bias": "all"},
+    ],
+    ids=["dora", "saved norm", "saved output", "output layer", "embeddings", "biases"],
+)
+def test_adapters_that_are_not_merged_while_reading_are_refused(
+    llama: Path, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(llama)
+    settings: dict[str, Any] = {"r": 2, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM", **more}
+    get_peft_model(model, LoraConfig(**settings)).save_pretrained(
+        tmp_path / "adapter", save_embedding_layers=False
+    )
+    with pytest.raises(IncompatibleModelError, match=r"use hf:|none of"):
+        StreamedSummarizer(tmp_path / "adapter").summarize(PAIRS)

@@ -116,13 +116,21 @@ def summarizer_within(
 
     Raises:
         xpert.errors.SettingsError: Another kind of summarizer, or a budget that is no size.
+        xpert.errors.SummarizerError: Another model than the catalog's.
     """
+    from xpert.selector import check_same_model
     from xpert.summarizers import load_summarizer
 
     if not name.startswith("streamed:"):
         raise SettingsError(f"memory_budget: expected a summarizer streamed:REF, got {name!r}: leave one of them out")
     wording = catalog.provenance.wording
-    return load_summarizer(name, device=device, dtype=dtype, instruction=wording, memory_budget=memory_budget)
+    within = load_summarizer(name, device=device, dtype=dtype, instruction=wording, memory_budget=memory_budget)
+    try:
+        check_same_model(within, catalog.provenance.summarizer)
+    except BaseException:
+        within.close()
+        raise
+    return within
 
 
 def answers_of_base(

@@ -83,6 +83,10 @@ class StreamedModel:
         layer_names = [names[id(layer)] for layer in self._modules]
         rows = sources[f"{names[id(self._embeddings)]}.weight"]
         head = sources[f"{names[id(output)]}.weight"]
+        if rows.update is not None or head.update is not None:
+            raise IncompatibleModelError(
+                f"{folder}: the adapter changes input embeddings or output layer, which is not done while streaming: merge it, or use hf:"
+            )
         self._fixed_bytes = self._place_others(sources, layer_names, {rows.name, head.name})
         self._rows = StreamedRows(rows, device)
         self._head = StreamedLinear(head, output._parameters.get("bias"), device)

@@ -6,6 +6,7 @@ stay as they are.
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Mapping
@@ -14,17 +15,20 @@ from pathlib import Path
 
 import torch
 
-from xpert.errors import SettingsError
+from xpert.errors import SettingsError, WeightsError
 from xpert.progress import track
 from xpert.references import resolve
 from xpert.streaming.skeleton import decoder_layers, empty_model
 from xpert.streaming.sources import find_sources
 from xpert.tensors.checkpoint import ShardWriter, open_checkpoint
-from xpert.tensors.files import atomic_folder
+from xpert.tensors.files import atomic_folder, write_text
 from xpert.tensors.headers import StoredTensor
 from xpert.weights import INT8, SCALE, stored_tensors, weight_files
 
-__all__ = ["Quantized", "quantize"]
+__all__ = ["Quantized", "origin_of", "quantize"]
+
+ORIGIN = "xpert_int8.json"
+"""Says which model a folder is a copy of."""
 
 COPIED = ("*.json", "*.jinja", "*.model", "*.txt")
 
@@ -86,6 +90,7 @@ def quantize(model: str | Path, out: str | Path) -> Quantized:
                 error = float((values.double() * scale.double().unsqueeze(-1) - tensor.double()).square().sum())
                 squares, errors = squares + square, errors + error
                 worst = max(worst, (math.sqrt(error / square) if square else 0.0, name))
+        write_text(temporary / ORIGIN, json.dumps({"model": str(model)}) + "\n")
         for kind in COPIED:
             for file in folder.glob(kind):
                 if not file.name.endswith(".safetensors.index.json"):
@@ -99,6 +104,22 @@ def quantize(model: str | Path, out: str | Path) -> Quantized:
         worst_error=worst[0],
         worst=worst[1],
     )
+
+
+def origin_of(folder: Path) -> str | None:
+    """Reference of the model that a folder is an int8 copy of, as `quantize` was given it; None: it is none, or does not say.
+
+    Raises:
+        xpert.errors.WeightsError: The file that says so is damaged.
+    """
+    file = folder / ORIGIN
+    if not file.is_file():
+        return None
+    try:
+        model = json.loads(file.read_text(encoding="utf-8"))["model"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f'{file}: expected {{"model": "REF"}}: quantize the model again') from error
+    return str(model)
 
 
 def as_int8(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from xpert.decoding import kv_bytes_per_token
-from xpert.errors import ReferenceNotFoundError
+from xpert.errors import IncompatibleModelError, ReferenceNotFoundError
 from xpert.progress import say
 from xpert.references import declared_base, kind_of, resolve
 from xpert.streaming.budget import memory_bytes
 from xpert.streaming.model import StreamedModel
 from xpert.streaming.passes import Call
+from xpert.streaming.quantize import origin_of
 from xpert.streaming.report import Report
 from xpert.summarizers.causal import (
     Head,
@@ -32,7 +33,7 @@ from xpert.summarizers.causal import (
 from xpert.summarizers.hf import HFSummarizer
 from xpert.summarizers.prefixes import shared_length
 from xpert.tensors.files import sha256_bytes
-from xpert.tensors.lora_files import read_adapter
+from xpert.tensors.lora_files import is_plain_lora, read_adapter
 from xpert.types import Array, Candidate
 from xpert.weights import model_digest
 
@@ -84,6 +85,12 @@ class StreamedSummarizer(HFSummarizer):
         """What its passes over the layers took so far: time, share of it spent waiting for reads, bytes, memory."""
         return self._loaded().report
 
+    @property
+    def stands_for(self) -> str:
+        """Its name, or that of the model that it is an int8 copy of (`xpert.streaming.quantize`)."""
+        origin = origin_of(self._folder)
+        return self.name if origin is None else f"streamed:{origin}"
+
     @cached_property
     def fingerprint(self) -> str:
         """That of `HFSummarizer`, for the results are the same; an adapter's weights count too."""
@@ -101,7 +108,14 @@ class StreamedSummarizer(HFSummarizer):
         super().close()
 
     def _open(self, device: torch.device) -> StreamedModel:
-        adapter = None if self._adapter is None else read_adapter(self._adapter)
+        adapter = None
+        if self._adapter is not None:
+            if not is_plain_lora(self._adapter):
+                raise IncompatibleModelError(
+                    f"{self._adapter}: expected LoRA factors of linear layers alone; DoRA, biases, modules saved whole, embeddings and "
+                    "replaced tokens are not merged while streaming: merge it into its base, or use hf:"
+                )
+            adapter = read_adapter(self._adapter)
         return StreamedModel(
             self._folder, device=device, dtype=self._dtype, memory_budget=self._memory, adapter=adapter
         )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xpert.cli.app import build
-from xpert.errors import IncompatibleModelError, SettingsError
+from xpert.errors import IncompatibleModelError, SettingsError, WeightsError
 from xpert.streaming.quantize import quantize
 from xpert.summarizers.hf import HFSummarizer
 from xpert.summarizers.streamed import StreamedSummarizer
@@ -38,6 +38,16 @@ def test_zoo_summarizer(tmp_path: Path) -> None:
     cosines = (got * expected).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(expected, axis=1)
     assert cosines.min() > 0.995
     assert small.report.bytes_read < 0.6 * whole.report.bytes_read
+
+
+def test_it_says_what_it_is_a_copy_of(tmp_path: Path) -> None:
+    folder = tiny_causal_lm(tmp_path / "lm")
+    quantize(folder, tmp_path / "int8")
+    assert StreamedSummarizer(tmp_path / "int8").stands_for == f"streamed:{folder}"
+    assert StreamedSummarizer(folder).stands_for == f"streamed:{folder}"
+    (tmp_path / "int8" / "xpert_int8.json").write_text("[]")
+    with pytest.raises(WeightsError, match="quantize the model again"):
+        _ = StreamedSummarizer(tmp_path / "int8").stands_for
 
 
 def test_resident_models_refuse_it_clearly(tmp_path: Path) -> None:
