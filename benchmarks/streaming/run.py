@@ -121,7 +121,7 @@ def run(name: str, case: Case, checkpoints: Path, pythons: Mapping[str, str]) ->
     """What is missing of a case, interleaved."""
     for number in range(case.times):
         for who, (program, own) in case.who.items():
-            if sum((one["case"], one["who"]) == (name, who) for one in runs()) > number:
+            if sum((one["case"], one["who"]) == (name, who) and "error" not in one for one in runs()) > number:
                 continue
             found = one_run(program, checkpoints / case.checkpoint, (*case.arguments, *own), pythons)
             keep({"case": name, "checkpoint": case.checkpoint, "number": number, **found, "who": who})
@@ -161,7 +161,9 @@ def limits(checkpoints: Path, pythons: Mapping[str, str]) -> None:
     """The smallest memory limit under which a run ends within 1.1 of its time (cold, for what is read counts as its memory), to 10%."""
     case = CASES["1b-4-cold"]
     for who in case.who:  # of the resident one it is its weights
-        times = [one["seconds"] for one in runs() if (one["case"], one["who"]) == ("1b-4-cold", who)]
+        times = [
+            one["seconds"] for one in runs() if (one["case"], one["who"]) == ("1b-4-cold", who) and "error" not in one
+        ]
         if not times or any((one["case"], one["who"]) == ("smallest-limit", who) for one in runs()):
             continue
         low, high = 200.0, 7000.0
@@ -177,13 +179,16 @@ def limits(checkpoints: Path, pythons: Mapping[str, str]) -> None:
 
 def table() -> None:
     """``result.json``, the charts, and the tables on standard output."""
-    found = runs()
+    found, file = runs(), HERE / "result.json"
+    before = len(json.loads(file.read_text(encoding="utf-8"))["runs"]) if file.is_file() else 0
+    if len(found) < before:
+        sys.exit(f"{RUNS}: {len(found)} runs, {file} has {before}: run the missing cases, or remove it first")
     result = {
         "machine": f"{platform.machine()}, {processor()}",
         "summaries": [summary(case, who, found) for case, who in dict.fromkeys((r["case"], r["who"]) for r in found)],
         "runs": found,
     }
-    write_text(HERE / "result.json", json.dumps(result, indent=1) + "\n")
+    write_text(file, json.dumps(result, indent=1) + "\n")
     for one in result["summaries"]:
         print(" | ".join(f"{key} {value}" for key, value in one.items()))
     charts(found)

@@ -79,7 +79,14 @@ def rows(make: Callable[..., Any], folder: Path, **options: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"batch_size": 3}, {"prefix_bytes": 0}, {"dtype": "bfloat16", "batch_size": 4}]
+    "options",
+    [
+        {},
+        {"batch_size": 3},
+        {"prefix_bytes": 0},
+        {"dtype": "bfloat16", "batch_size": 4},
+        {"dtype": "float16", "batch_size": 4},
+    ],
 )
 def test_equal_bit_for_bit(folder: Path, options: dict[str, Any]) -> None:
     np.testing.assert_array_equal(rows(StreamedSummarizer, folder, **options), rows(HFSummarizer, folder, **options))
@@ -165,8 +172,6 @@ def test_adapters_that_are_not_merged_while_reading_are_refused(
 
     model: Any = AutoModelForCausalLM.from_pretrained(llama)
     settings: dict[str, Any] = {"r": 2, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM", **more}
-    get_peft_model(model, LoraConfig(**settings)).save_pretrained(
-        tmp_path / "adapter", save_embedding_layers=False
-    )
+    get_peft_model(model, LoraConfig(**settings)).save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
     with pytest.raises(IncompatibleModelError, match=r"use hf:|none of"):
         StreamedSummarizer(tmp_path / "adapter").summarize(PAIRS)
