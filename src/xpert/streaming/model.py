@@ -144,8 +144,9 @@ class StreamedModel:
         self._keep(chosen)
         self.report.begin(chosen)
         results: list[Result] = []
-        for group in chosen.groups:
-            results += self._pass([calls[i] for i in group], prefixes, chosen)
+        with self.report.watching():
+            for group in chosen.groups:
+                results += self._pass([calls[i] for i in group], prefixes, chosen)
         self.report.seconds += time.perf_counter() - begun
         return results
 
@@ -172,7 +173,6 @@ class StreamedModel:
             with window:
                 for layer in self._layers:
                     with layer.weights(window, self._resident, kept) as turn:
-                        turn.watch = self.report.watch
 
                         def on_wave(i: int, turn: Any = turn) -> None:
                             turn.last = i == len(waves) - 1

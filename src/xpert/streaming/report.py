@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from xpert.streaming.window import Window
 __all__ = ["Report", "resident_bytes"]
 
 _STATM = Path("/proc/self/statm")
+WATCH_EVERY_S = 0.01
 
 
 def resident_bytes() -> int | None:
@@ -35,7 +39,7 @@ class Report:
         bytes_read: From files.
         resident_layers: Layers that stayed in memory in the last pass.
         promised_bytes: What the last passes were to take at most, beside ``before``.
-        peak_bytes: The most that was measured beside ``before``, looked at whenever weights come; None: not told.
+        peak_bytes: The most that was measured beside ``before``, looked at every 10 ms; None: not told.
     """
 
     before: int | None
@@ -61,10 +65,26 @@ class Report:
         self.n_passes += 1
         self.waited_s += window.waited_s
         self.bytes_read += window.bytes_read
-        self.watch()
 
-    def watch(self) -> None:
-        """Look at the memory."""
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look at the memory again and again, until the context is left."""
+        over = threading.Event()
+
+        def look() -> None:
+            while not over.wait(WATCH_EVERY_S):
+                self._look()
+
+        thread = threading.Thread(target=look, name="xpert-watcher", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self._look()
+
+    def _look(self) -> None:
         now = resident_bytes()
         if now is not None and self.before is not None:
             self.peak_bytes = max(self.peak_bytes or 0, now - self.before)

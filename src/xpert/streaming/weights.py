@@ -70,7 +70,6 @@ class _Turn:
     Attributes:
         last: Whether the last micro-batch goes through: a weight leaves as soon as it is used.
         inside: What is in the model.
-        watch: Called whenever weights come.
     """
 
     layer: StreamedLayer
@@ -79,12 +78,10 @@ class _Turn:
     kept: frozenset[Unit]
     last: bool = False
     inside: dict[Unit, list[torch.Tensor]] = field(default_factory=dict)
-    watch: Callable[[], None] = lambda: None
     _called: dict[Unit, int] = field(default_factory=dict)
 
     def put(self, unit: Unit) -> None:
         """Put the unit's weights in, if they are not."""
-        self.watch()
         if unit in self.inside:
             return
         tensors = self.resident.get(unit)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xpert.errors import SettingsError
 from xpert.streaming.budget import Needs, memory_bytes, plan
+from xpert.streaming.report import WATCH_EVERY_S, Report, resident_bytes
 
 NEEDS = Needs(fixed=10, workspace=20, states=(5, 5, 5), layers=(100, 100, 100, 100), unit=30)
 
@@ -47,3 +50,14 @@ def test_a_plan_keeps_its_budget_and_goes_through_all(
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(SettingsError, match="memory_budget"):
         memory_bytes(text)
+
+
+@pytest.mark.skipif(resident_bytes() is None, reason="this system does not tell a process's memory")
+def test_the_peak_is_seen_between_weights() -> None:
+    report = Report(before=resident_bytes())
+    with report.watching():
+        held = bytearray(64 << 20)
+        time.sleep(10 * WATCH_EVERY_S)
+        del held
+    assert report.peak_bytes is not None
+    assert report.peak_bytes > 48 << 20

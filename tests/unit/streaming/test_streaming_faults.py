@@ -45,7 +45,7 @@ def copying(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def _nothing_left() -> Iterator[None]:
     files = open_files()
     yield
-    assert [t.name for t in threading.enumerate() if t.name == "xpert-reader"] == []
+    assert [t.name for t in threading.enumerate() if t.name.startswith("xpert-")] == []
     assert open_files() == files
 
 
