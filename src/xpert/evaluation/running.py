@@ -88,11 +88,13 @@ def run_experiments(
 
     Raises:
         xpert.errors.SettingsError: An experiment does not run in the setting; found before any is run.
+        xpert.errors.DataError: The setting's data cannot be read; found before any is run.
         xpert.errors.MissingDependencyError: An experiment needs what is not installed; found before any is run.
         xpert.errors.XpertError: Whatever an experiment raises; the results before it are written.
     """
     for one in experiments:
         one.check_setting(setting)
+    setting.spec()
     found = {one.name: done(out, one, preset, seed, setting) for one in experiments}
     waiting = [one for one in experiments if found[one.name] is None]
     for one in waiting:

@@ -96,3 +96,15 @@ def test_a_text_is_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (encoder.encode(["two", "three"])[0] == rows[1]).all()
     assert read == ["three"]
     encoder.close()
+
+
+def test_data_that_are_not_there_leave_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no folder"):
+        run_experiments(
+            [EXPERIMENTS["accuracy"]],
+            PRESETS["tiny"],
+            out=tmp_path / "out",
+            work=tmp_path / "out" / "work",
+            setting=Setting(data=str(tmp_path / "nowhere")),
+        )
+    assert not (tmp_path / "out").exists()

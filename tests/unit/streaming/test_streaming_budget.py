@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -7,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpert.errors import SettingsError
+from xpert.streaming import report as report_module
 from xpert.streaming.budget import Needs, memory_bytes, plan
-from xpert.streaming.report import WATCH_EVERY_S, Report, resident_bytes
+from xpert.streaming.report import WATCH_EVERY_S, Report
 
 NEEDS = Needs(fixed=10, workspace=20, states=(5, 5, 5), layers=(100, 100, 100, 100), unit=30)
 
@@ -52,12 +54,23 @@ def test_sizes_that_are_none(text: str) -> None:
         memory_bytes(text)
 
 
-@pytest.mark.skipif(resident_bytes() is None, reason="this system does not tell a process's memory")
-def test_the_peak_is_seen_between_weights() -> None:
-    report = Report(before=resident_bytes())
+def test_the_peak_is_seen_between_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100]
+    monkeypatch.setattr(report_module, "resident_bytes", lambda: now[0])
+    report = Report(before=100)
     with report.watching():
-        held = bytearray(64 << 20)
-        time.sleep(10 * WATCH_EVERY_S)
-        del held
-    assert report.peak_bytes is not None
-    assert report.peak_bytes > 48 << 20
+        now[0] = 900
+        until = time.monotonic() + 30
+        while report.peak_bytes != 800 and time.monotonic() < until:
+            time.sleep(WATCH_EVERY_S)
+        now[0] = 150
+    assert report.peak_bytes == 800
+    assert not [t for t in threading.enumerate() if t.name == "xpert-watcher"]
+
+
+def test_a_system_that_tells_no_memory_has_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_module, "resident_bytes", lambda: None)
+    report = Report(before=None)
+    with report.watching():
+        pass
+    assert report.peak_bytes is None
