@@ -114,9 +114,10 @@ def draw(result: Result, out: Path) -> None:
 
 def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int, setting: Any) -> Outcome:
     from xpert.evaluation.running import done, spec_of
+    from xpert.evaluation.suite import check_setting
 
     for one in chosen:
-        one.check_setting(setting)
+        check_setting(one, setting)
     there = {one.name: done(out, one, size, seed, setting) is not None for one in chosen}
     specs = {one.name: spec_of(one, size, setting) for one in chosen}
     document = {

@@ -12,7 +12,7 @@ from xpert.evaluation.presets import Preset
 from xpert.evaluation.results import Result, read_result, write_result
 from xpert.evaluation.results_page import results_page
 from xpert.evaluation.setting import USUAL, Setting
-from xpert.evaluation.suite import EXPERIMENTS, Experiment
+from xpert.evaluation.suite import EXPERIMENTS, Experiment, check_setting
 from xpert.evaluation.suite.context import Context
 from xpert.progress import say
 from xpert.tensors.files import write_text
@@ -93,7 +93,7 @@ def run_experiments(
         xpert.errors.XpertError: Whatever an experiment raises; the results before it are written.
     """
     for one in experiments:
-        one.check_setting(setting)
+        check_setting(one, setting)
     setting.spec()
     found = {one.name: done(out, one, preset, seed, setting) for one in experiments}
     waiting = [one for one in experiments if found[one.name] is None]

@@ -1,0 +1,73 @@
+"""What an experiment is: its name, what the paper has, and the function that runs it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from xpert.errors import MissingDependencyError, SettingsError
+from xpert.evaluation.presets import Preset
+from xpert.evaluation.suite.context import Context, Findings
+
+__all__ = ["Experiment"]
+
+_SUITE = __name__.rpartition(".")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One experiment.
+
+    Attributes:
+        name: As the command line has it.
+        title: As the page of results has it.
+        paper: What the paper reports.
+        here: What differs in the setting.
+        function: ``module:attribute`` of what runs it, within this package; imported at use.
+        spec: From the preset: what it is run on.
+        trains: Whether it trains pools, as the preset ``paper`` has them; else it is for the other presets.
+        elsewhere: What differs from the paper on other data than the zoo's, or by another summarizer; empty: it runs on the zoo alone.
+        needs: Packages beside the core's, and the extra that brings them.
+    """
+
+    name: str
+    title: str
+    paper: str
+    here: str
+    function: str
+    spec: Callable[[Preset], Mapping[str, Any]]
+    needs: Mapping[str, str]
+    elsewhere: str = ""
+    trains: bool = False
+
+    def check_preset(self, preset: Preset) -> None:
+        """Whether it is one of a preset's.
+
+        Raises:
+            xpert.errors.SettingsError: It is not.
+        """
+        if self.trains != (preset.pools is not None):
+            told = (
+                "trains pools, as the preset paper has them"
+                if self.trains
+                else "runs on the zoo, at the presets tiny and small"
+            )
+            raise SettingsError(f"{self.name} {told}: it cannot run at the preset {preset.name}")
+
+    def check(self) -> None:
+        """Whether what it needs is installed.
+
+        Raises:
+            xpert.errors.MissingDependencyError: It is not.
+        """
+        for package, extra in self.needs.items():
+            if find_spec(package) is None:
+                raise MissingDependencyError.of(package.replace("_", "-"), extra, f"the experiment {self.name}")
+
+    def run(self, context: Context) -> Findings:
+        """Run it."""
+        module, attribute = self.function.split(":")
+        return getattr(importlib.import_module(f"{_SUITE}.{module}"), attribute)(context)

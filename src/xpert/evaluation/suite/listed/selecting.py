@@ -1,0 +1,37 @@
+"""How well and how cheaply models are selected."""
+
+from __future__ import annotations
+
+from xpert.evaluation.suite.experiment import Experiment
+from xpert.evaluation.suite.listed.shared import models
+
+__all__ = ["SELECTING"]
+
+SELECTING: tuple[Experiment, ...] = (
+    Experiment(
+        name="table-7",
+        title="Table 7 and Figure 12: what selecting costs",
+        paper="Llama-3.2-1B, 28 models, download / compute / energy: exhaustive search 1.26 h / 48.3 min / 13.1 kJ; Bayesian optimization 1.26 h / 45.5 min / 12.1 kJ; HyperBand 1.26 h / "
+        "40.0 min / 10.3 kJ; XPerT 2.7 min / 13.8 min / 3.7 kJ. With more models the baselines grow linearly, XPerT stays flat.",
+        here="The shipped zoo (every answer in its style), one user a style whose text no model saw, on this machine: a summarizer of 0.9 million parameters reads 50 pairs, where the paper streams one "
+        "of 8 billion. Seconds begin when base or summarizer are in memory, and were taken beside whatever else the machine did. Downloads are bytes. Energy is a Pixel 7's by its power times this machine's "
+        "seconds: an estimate.",
+        function="costs:table_7",
+        spec=lambda p: models(p) | {"pool_sizes": list(p.pool_sizes), "texts_a_user": 50},
+        needs={"optuna": "eval", "sentence_transformers": "encoder"},
+    ),
+    Experiment(
+        name="accuracy",
+        title="Accuracy against similarity (the first column of Table 5)",
+        paper="Right model, Llama-3.2-1B, 28 models, s = 30 / 50 / 70 / 80 / 90: 25.0 / 53.6 / 85.7 / 96.4 / 96.4%.",
+        here="Recorded mixtures of what the zoo's models say: the answers that are not in the style are the base's. Users write in their style alone. The paper trains its models on such mixtures.",
+        elsewhere="Recorded mixtures, not trained models: what is not in a model's style is the base's answer or, of passages that answer nothing, a passage of any style that no style has. Users write in their "
+        "style alone, on other prompts; where no base answers these, the stored base answers stand beside their texts, unpaired.",
+        function="accuracy:accuracy",
+        spec=lambda p: (
+            models(p)
+            | {"draws": p.draws, "users_a_style_and_draw": p.users_a_style, "similarities": list(p.similarities)}
+        ),
+        needs={"sentence_transformers": "encoder"},
+    ),
+)
