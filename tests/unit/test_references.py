@@ -61,8 +61,12 @@ def test_a_reference_that_names_nothing(text: str, message: str) -> None:
         resolve(text)
 
 
-def test_the_hub_is_not_asked_for_anything_but_org_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_is_not_asked_for_anything_but_org_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import huggingface_hub
+
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # whatever lies around the checkout
+    monkeypatch.setenv("HOME", str(tmp_path))
 
     asked: list[str] = []
 
