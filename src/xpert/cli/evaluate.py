@@ -38,9 +38,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be
 Data = Annotated[
     str | None,
     typer.Option(
-        metavar="zoo|hub|FOLDER|genres:FOLDER",
+        metavar="zoo|hub|FOLDER|genres:FOLDER|pool:FILE",
         show_default="zoo; hub, for paper",
-        help="Whose texts: the zoo's; a folder of recorded answers, default.jsonl and a STYLE.jsonl each; a folder of passages, a GENRE.jsonl each; the paper's, from the Hub.",
+        help="Whose texts: the zoo's; a folder of recorded answers, default.jsonl and a STYLE.jsonl each; a folder of passages, a GENRE.jsonl each; your own models and users, as a JSON file names them; the paper's, from the Hub.",
     ),
 ]
 SummarizerName = Annotated[
@@ -72,8 +72,9 @@ def evaluate(
     from xpert.evaluation.suite import experiments_of
 
     size = preset_of(preset)
-    chosen, usual = experiments_of(experiment, size), size.pools or USUAL
+    usual = size.pools or USUAL
     setting = Setting(data=data or usual.data, summarizer=summarizer or usual.summarizer)
+    chosen = experiments_of(experiment, size, setting)
     if dry_run and size.pools is not None:
         return plan(size, setting)
     if dry_run:
@@ -114,10 +115,7 @@ def draw(result: Result, out: Path) -> None:
 
 def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int, setting: Any) -> Outcome:
     from xpert.evaluation.running import done, spec_of
-    from xpert.evaluation.suite import check_setting
 
-    for one in chosen:
-        check_setting(one, setting)
     there = {one.name: done(out, one, size, seed, setting) is not None for one in chosen}
     specs = {one.name: spec_of(one, size, setting) for one in chosen}
     document = {

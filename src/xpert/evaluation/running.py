@@ -43,7 +43,7 @@ def spec_of(experiment: Experiment, preset: Preset, setting: Setting = USUAL) ->
     Raises:
         xpert.errors.DataError: The setting's data cannot be read.
     """
-    return {**experiment.spec(preset), **setting.spec()}
+    return {**experiment.spec(setting.fitted(preset)), **setting.spec()}
 
 
 def done(out: Path, experiment: Experiment, preset: Preset, seed: int, setting: Setting = USUAL) -> Result | None:
@@ -99,7 +99,7 @@ def run_experiments(
     waiting = [one for one in experiments if found[one.name] is None]
     for one in waiting:
         one.check()
-    with Context(preset=preset, seed=seed, work=work, setting=setting) as context:
+    with Context(preset=setting.fitted(preset), seed=seed, work=work, setting=setting) as context:
         for number, one in enumerate(waiting, start=1):
             say(f"{one.title} ({number} of {len(waiting)}) ...")
             found[one.name] = result = _run(one, context)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from xpert.errors import DataError
+from xpert.evaluation.cast import OwnCast
+from xpert.evaluation.presets import Preset
 from xpert.evaluation.sources import FolderAnswers, Source, fingerprint
 from xpert.evaluation.unpaired import read_genres
 
-__all__ = ["HUB", "USUAL", "ZOO", "Setting"]
+__all__ = ["HUB", "USUAL", "ZOO", "Kind", "Setting"]
+
+Kind: TypeAlias = Literal["zoo", "texts", "pool", "hub"]
+"""The zoo; recorded or unpaired texts; one's own models; the Hub's data sets."""
 
 HUB, ZOO, _SUMMARIZER = "hub", "zoo", "zoo:summarizer"
-_GENRES, _ANSWERS = "genres", ("style_qa", "answers")
+_GENRES, _POOL, _ANSWERS = "genres", "pool", ("style_qa", "answers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +29,8 @@ class Setting:
 
     Attributes:
         data: ``zoo``; ``FOLDER`` (or ``style_qa:FOLDER``), of recorded answers to the same prompts: ``default.jsonl`` and one
-            ``STYLE.jsonl`` a style; or ``genres:FOLDER``, of passages that answer nothing, one ``GENRE.jsonl`` a genre; or ``hub``, for pools that are trained: the
+            ``STYLE.jsonl`` a style; or ``genres:FOLDER``, of passages that answer nothing, one ``GENRE.jsonl`` a genre; or ``pool:FILE.json``, one's
+            own models and users (`xpert.evaluation.cast.OwnCast`); or ``hub``, for pools that are trained: the
             paper's real-world data sets (`xpert.evaluation.paper.hub`).
         summarizer: By name.
     """
@@ -38,9 +44,28 @@ class Setting:
         return (self.data, self.summarizer) == (ZOO, _SUMMARIZER)
 
     @property
+    def kind(self) -> Kind:
+        """Whose data they are."""
+        if self.data in (HUB, ZOO):
+            return "hub" if self.data == HUB else "zoo"
+        return "pool" if self._folder[0] == _POOL else "texts"
+
+    @property
     def data_name(self) -> str:
         """The data without the place where they lie: ``zoo``, or the folder's name."""
-        return self.data if self.data in (HUB, ZOO) else self._folder[1].resolve().name
+        if self.data in (HUB, ZOO):
+            return self.data
+        return self._folder[1].resolve().name if self.own is None else self.own.name
+
+    @property
+    def own(self) -> OwnCast | None:
+        """One's own models and users; None for other data.
+
+        Raises:
+            xpert.errors.DataError: The file does not tell them.
+        """
+        kind, file = self._folder
+        return OwnCast(file) if kind == _POOL else None
 
     @property
     def genres(self) -> Path | None:
@@ -67,12 +92,26 @@ class Setting:
         Raises:
             xpert.errors.DataError: There is no such folder, or it does not hold what it should; or the data are the zoo's.
         """
-        if self.data in (HUB, ZOO):
+        if self.data in (HUB, ZOO) or self.own is not None:
             raise DataError(f"data: expected FOLDER, style_qa:FOLDER or genres:FOLDER, got {self.data}")
         kind, folder = self._folder
         if not folder.is_dir():
-            raise DataError(f"data: no folder {folder}: expected {ZOO}, FOLDER, style_qa:FOLDER or genres:FOLDER")
+            raise DataError(
+                f"data: no folder {folder}: expected {ZOO}, FOLDER, style_qa:FOLDER, genres:FOLDER or pool:FILE.json"
+            )
         return read_genres(folder.resolve()) if kind == _GENRES else FolderAnswers(folder.resolve())
+
+    def fitted(self, preset: Preset) -> Preset:
+        """The preset with one's own models for the zoo's; itself for other data.
+
+        Raises:
+            xpert.errors.DataError: The data cannot be read.
+        """
+        if (own := self.own) is None:
+            return preset
+        n = len(own.models)
+        sizes = (*(size for size in preset.pool_sizes if size < n), n)
+        return replace(preset, styles=tuple(own.models), pool_sizes=sizes)
 
     def spec(self) -> Mapping[str, Any]:
         """What of a result's spec depends on the setting; nothing for the usual one.
@@ -84,6 +123,8 @@ class Setting:
             return {}
         if self.data in (HUB, ZOO):
             return {"data": self.data, "summarizer": self.summarizer}
+        if (own := self.own) is not None:
+            return {"data": own.name, "texts": own.fingerprint, "summarizer": self.summarizer}
         source = self.source()
         return {
             "data": self.data_name,
@@ -95,7 +136,7 @@ class Setting:
     @property
     def _folder(self) -> tuple[str, Path]:
         kind, colon, rest = self.data.partition(":")
-        known = bool(colon) and kind in (_GENRES, *_ANSWERS)
+        known = bool(colon) and kind in (_GENRES, _POOL, *_ANSWERS)
         return (kind, Path(rest)) if known else ("answers", Path(self.data))
 
 

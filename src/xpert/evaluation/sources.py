@@ -24,7 +24,7 @@ from xpert.types import Example, Generation
 from xpert.zoo import adapter_names
 from xpert.zoo.corpus import STYLES, examples, side_questions
 
-__all__ = ["N_PAIRS", "Draw", "FolderAnswers", "Source", "User", "ZooAnswers", "fingerprint"]
+__all__ = ["N_PAIRS", "Draw", "FolderAnswers", "Source", "User", "ZooAnswers", "fingerprint", "kept_answers"]
 
 N_PAIRS = 50
 """Pairs of a model, and of a user."""
@@ -121,10 +121,10 @@ class ZooAnswers:
         self._asked = [q.text for q in random.Random(0).sample(side_questions("models"), n_prompts)]
         everyone = list(dict.fromkeys([*self._asked, *(q.text for q in side_questions("users"))]))
         with load_modality(modality_of("zoo:base")).open("zoo:base") as prober:
-            told = {"base": _kept(work, prober, "base", everyone)}
+            told = {"base": kept_answers(work, prober, "base", ("zoo:base", None), everyone)}
             for style in self.styles:
                 say(f"zoo: answers of {style}")
-                told[style] = _kept(work, prober, style, self._asked)
+                told[style] = kept_answers(work, prober, style, ("zoo:base", f"zoo:{style}"), self._asked)
         self.base: Mapping[str, str] = told.pop("base")
         self.unstyled: Mapping[str, str] = self.base
         self.answers: Mapping[str, Mapping[str, str]] = told
@@ -145,12 +145,23 @@ def fingerprint(source: Source) -> str:
     return hashlib.sha256(json.dumps([source.base, source.answers]).encode()).hexdigest()[:8]
 
 
-def _kept(work: Path, prober: Prober, name: str, prompts: Sequence[str]) -> Mapping[str, str]:
-    """A zoo model's answers, asked for once; other weights are another file."""
-    weights = "-".join(describe(f"zoo:{part}").sha256[:8] for part in ("base", name))
+def kept_answers(
+    work: Path, prober: Prober, name: str, references: tuple[str, str | None], prompts: Sequence[str]
+) -> Mapping[str, str]:
+    """What a model says to prompts (greedy), asked for once; other weights are another file.
+
+    Args:
+        work: Folder of the files.
+        prober: Of the base.
+        name: Of the file.
+        references: Of the base and of the model; None: the base itself.
+        prompts: Which.
+    """
+    base, model = references
+    weights = "-".join(describe(reference).sha256[:8] for reference in (base, model or base))
     file = work / f"{name}-{weights}-{len(prompts)}.json"
     if not file.is_file():
-        told = prober.answer(None if name == "base" else f"zoo:{name}", prompts, Generation())
+        told = prober.answer(model, prompts, Generation())
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(dict(zip(prompts, told, strict=True))) + "\n")
     return json.loads(file.read_text(encoding="utf-8"))

@@ -44,12 +44,14 @@ def test_files_are_told_apart_by_data_and_summarizer(folder: Path) -> None:
 
 
 def test_what_is_no_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder .*nowhere: expected zoo, FOLDER, style_qa:FOLDER or genres:FOLDER"):
+    with pytest.raises(
+        DataError, match=r"no folder .*nowhere: expected zoo, FOLDER, style_qa:FOLDER, genres:FOLDER or pool"
+    ):
         Setting(data=f"genres:{tmp_path / 'nowhere'}").spec()
 
 
 def test_an_experiment_of_the_zoo_alone_says_so(folder: Path, tmp_path: Path, capsys: Any) -> None:
-    with pytest.raises(SettingsError, match=r"table-7 runs on the zoo .* got recorded, zoo:summarizer: .* accuracy"):
+    with pytest.raises(SettingsError, match=r"table-7 runs on no such data, got recorded, zoo:summarizer: .* accuracy"):
         run_experiments(
             [EXPERIMENTS["table-7"]],
             PRESETS["tiny"],
@@ -57,8 +59,10 @@ def test_an_experiment_of_the_zoo_alone_says_so(folder: Path, tmp_path: Path, ca
             work=tmp_path / "work",
             setting=Setting(data=str(folder)),
         )
-    assert main(["evaluate", "all", "--data", str(folder), "--out", str(tmp_path / "out"), "--dry-run"]) == 2
-    assert "runs on the zoo" in capsys.readouterr().err
+    assert main(["evaluate", "table-7", "--data", str(folder), "--out", str(tmp_path / "out"), "--dry-run"]) == 2
+    assert "runs on no such data" in capsys.readouterr().err
+    assert main(["evaluate", "all", "--data", str(folder), "--out", str(tmp_path / "out"), "--dry-run", "--json"]) == 0
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)["experiments"]] == ["accuracy"]
     assert not (tmp_path / "out").exists()
 
 

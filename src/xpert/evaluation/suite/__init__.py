@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from xpert.errors import SettingsError, did_you_mean
 from xpert.evaluation.presets import Preset
-from xpert.evaluation.setting import Setting
+from xpert.evaluation.setting import USUAL, Setting
 from xpert.evaluation.suite.experiment import Experiment
 from xpert.evaluation.suite.listed.explaining import EXPLAINING
 from xpert.evaluation.suite.listed.selecting import SELECTING
@@ -25,27 +25,29 @@ def check_setting(experiment: Experiment, setting: Setting) -> None:
     """Whether an experiment runs in a setting.
 
     Raises:
-        xpert.errors.SettingsError: It runs on the zoo alone.
+        xpert.errors.SettingsError: It does not: it runs on the zoo alone, or on other data than these.
     """
-    if not setting.is_usual and not experiment.elsewhere:
-        others = ", ".join(one.name for one in EXPERIMENTS.values() if one.elsewhere)
+    if not experiment.runs_on(setting):
+        others = ", ".join(one.name for one in EXPERIMENTS.values() if one.runs_on(setting))
+        alone = "on the zoo and by its summarizer alone" if not experiment.elsewhere else "on no such data"
         raise SettingsError(
-            f"{experiment.name} runs on the zoo and by its summarizer alone, got {setting.told}: leave data and summarizer out, "
-            f"or ask for {others}"
+            f"{experiment.name} runs {alone}, got {setting.told}: leave data and summarizer out, or ask for {others or 'none'}"
         )
 
 
-def experiments_of(name: str, preset: Preset | None = None) -> list[Experiment]:
-    """The experiment of a name, or all of them: those of a preset, where one is given.
+def experiments_of(name: str, preset: Preset | None = None, setting: Setting = USUAL) -> list[Experiment]:
+    """The experiment of a name, or all of them: those of a preset, where one is given, that run in the setting.
 
     Raises:
-        xpert.errors.SettingsError: There is none of that name, or it is not one of the preset's.
+        xpert.errors.SettingsError: There is none of that name, or it is not one of the preset's, or does not run in the setting.
     """
     if name == ALL:
-        return [one for one in EXPERIMENTS.values() if preset is None or one.trains == (preset.pools is not None)]
+        own = [one for one in EXPERIMENTS.values() if preset is None or one.trains == (preset.pools is not None)]
+        return [one for one in own if one.runs_on(setting)]
     if name not in EXPERIMENTS:
         near = did_you_mean(name, [*EXPERIMENTS, ALL])
         raise SettingsError(f"no experiment {name!r}: expected {ALL} or one of {', '.join(EXPERIMENTS)}{near}")
     if preset is not None:
         EXPERIMENTS[name].check_preset(preset)
+    check_setting(EXPERIMENTS[name], setting)
     return [EXPERIMENTS[name]]

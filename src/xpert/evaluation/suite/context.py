@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from xpert.evaluation.cast import Cast, ZooCast
 from xpert.evaluation.demo_users import DemoUser
 from xpert.evaluation.experiments.pool import ProbedPool, base_answers, probed_pool, with_words
 from xpert.evaluation.presets import Preset
 from xpert.evaluation.results import Chart, Table
 from xpert.evaluation.setting import USUAL, ZOO, Setting
-from xpert.evaluation.sources import Source, ZooAnswers
+from xpert.evaluation.sources import Source
 from xpert.modalities import load_modality, modality_of
 from xpert.probing import choose_prompts
 from xpert.prompts import shipped_prompts
@@ -27,11 +28,10 @@ from xpert.summarizers import load_summarizer
 from xpert.summarizers.encoder import EncoderSummarizer
 from xpert.tensors.files import write_text
 from xpert.types import Array
-from xpert.zoo.corpus import STYLES, examples
 
-__all__ = ["BASE", "N_CANDIDATES", "SUMMARIZER", "Context", "EncodedOnce", "Findings", "zoo_user"]
+__all__ = ["N_CANDIDATES", "SUMMARIZER", "Context", "EncodedOnce", "Findings"]
 
-BASE, SUMMARIZER = "zoo:base", "zoo:summarizer"
+SUMMARIZER = "zoo:summarizer"
 N_CANDIDATES = 128
 """Words a model that the pools have, as many as the paper's rule may examine."""
 
@@ -95,9 +95,14 @@ class Context:
     @cached_property
     def source(self) -> Source:
         """The setting's texts; the zoo's models answer at the preset's size."""
-        if self.setting.data != ZOO:
+        if self.setting.data != ZOO and self.setting.own is None:
             return self.setting.source()
-        return ZooAnswers(self.work / "zoo-answers", self.preset.styles, self.preset.recorded_prompts)
+        return self.cast.source(self.work, self.preset.recorded_prompts)
+
+    @cached_property
+    def cast(self) -> Cast:
+        """Base, models and users: one's own, or the zoo's."""
+        return self.setting.own or ZooCast(self.preset.styles)
 
     @property
     def cache(self) -> Path:
@@ -106,23 +111,26 @@ class Context:
 
     @property
     def models(self) -> dict[str, str]:
-        """Name to reference of the preset's models."""
-        return {style: f"zoo:{style}" for style in self.preset.styles}
+        """Name to reference of the models."""
+        return dict(self.cast.models)
 
     @cached_property
     def own_prompts(self) -> Sequence[str]:
-        """Fifty of the questions that the zoo's base comes with."""
-        with load_modality(modality_of(BASE)).open(BASE) as prober:
+        """Fifty of the questions that the zoo's base comes with, or of one's own."""
+        told = self.cast.prompts(50, self.seed)
+        if told is not None:
+            return told
+        with load_modality(modality_of(self.cast.base)).open(self.cast.base) as prober:
             return choose_prompts(prober, [], None, n_prompts=50, seed=self.seed)
 
     @cached_property
     def domains(self) -> Mapping[str, ProbedPool]:
-        """Four models, that the seed draws, by the prompts of each shipped domain."""
-        four = random.Random(self.seed).sample(list(self.preset.styles), _N_DOMAIN_MODELS)
-        models = {style: f"zoo:{style}" for style in four}
+        """Four models at most, that the seed draws, by the prompts of each shipped domain."""
+        n = min(_N_DOMAIN_MODELS, len(self.models))
+        models = {name: self.models[name] for name in random.Random(self.seed).sample(list(self.models), n)}
         return {
             domain: probed_pool(
-                BASE,
+                self.cast.base,
                 models,
                 self.summarizer,
                 shipped_prompts(domain, n, self.seed),
@@ -134,9 +142,9 @@ class Context:
 
     @cached_property
     def pool(self) -> ProbedPool:
-        """All models by the zoo's own prompts, with candidate words and their sub-vectors."""
+        """All models by the base's own prompts, with candidate words and their sub-vectors."""
         probed = probed_pool(
-            BASE,
+            self.cast.base,
             self.models,
             self.summarizer,
             self.own_prompts,
@@ -153,17 +161,17 @@ class Context:
         return ContrastiveSubvectors(n_prompts=self.preset.styled_texts) if contrastive else None
 
     def users(self, similarity: float = 1.0, n_texts: int = _N_TEXTS) -> list[DemoUser]:
-        """One of each style, from the half of the corpus that no model saw; the other texts are unstyled."""
-        return [zoo_user(style, self.seed, similarity, n_texts) for style in self.preset.styles]
+        """One of each style, with texts that no model saw; those that are not in the style are unstyled."""
+        return self.cast.users(self.seed, n_texts, similarity, self.said_by_base)
 
     def said_by_base(self, users: Sequence[DemoUser]) -> dict[str, str]:
-        """The base's answers to the prompts of corpus users, who are nobody: kept in a file."""
-        file = self.work / "base-answers.json"
+        """The base's answers to the prompts of users who are nobody, the corpus' or one's own texts': kept in a file."""
+        file = self.work / f"base-answers{self.setting.suffix}.json"
         kept: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         asked = [example for user in users for example in user.examples if str(example.prompt) not in kept]
         if asked:
             asking = DemoUser(name="all", style="", examples=tuple({str(e.prompt): e for e in asked}.values()))
-            kept |= base_answers(BASE, [asking], seed=self.seed)
+            kept |= base_answers(self.cast.base, [asking], seed=self.seed)
             write_text(file, json.dumps(kept, indent=0) + "\n")
         return kept
 
@@ -177,10 +185,3 @@ class EncodedOnce(EncoderSummarizer):
         if new := [text for text in dict.fromkeys(texts) if text not in known]:
             known.update(zip(new, super().encode(new), strict=True))
         return np.stack([known[text] for text in texts]) if texts else super().encode(texts)
-
-
-def zoo_user(style: str, seed: int, similarity: float = 1.0, n_texts: int = _N_TEXTS) -> DemoUser:
-    """A user of a style; the others of the same seed have other texts."""
-    number = list(STYLES).index(style)
-    texts = examples(STYLES[style], side="users", n=n_texts, seed=1_000 * seed + number, similarity=similarity)
-    return DemoUser(name=f"{style}, user", style=style, examples=tuple(texts))

@@ -18,12 +18,14 @@ from xpert.baselines.encoder_similarity import EncoderSimilarityBaseline
 from xpert.baselines.exhaustive import ExhaustiveBaseline
 from xpert.baselines.hyperband import HyperbandBaseline
 from xpert.baselines.pool import ModelPool
+from xpert.errors import ReferenceNotFoundError
 from xpert.evaluation.bootstrap import estimate, paired_difference
 from xpert.evaluation.demo_users import DemoUser
 from xpert.evaluation.experiments.tables import markdown
 from xpert.evaluation.methods import XpertMethod, device_bytes
 from xpert.evaluation.results import Chart, Series, Table
-from xpert.evaluation.suite.context import BASE, SUMMARIZER, Context, Findings, zoo_user
+from xpert.evaluation.sources import N_PAIRS
+from xpert.evaluation.suite.context import Context, Findings
 from xpert.explainer import Explainer
 from xpert.modalities import load_modality, modality_of
 from xpert.progress import track
@@ -46,11 +48,9 @@ def table_7(context: Context) -> Findings:
     catalog_bytes: dict[int, int] = {}
     with _tools(context) as (prober, encoder):
         for size in context.preset.pool_sizes:
-            names = random.Random(f"pool/{context.seed}").sample(
-                list(context.preset.styles), len(context.preset.styles)
-            )
-            models = {name: f"zoo:{name}" for name in names[:size]}
-            file = context.work / f"costs-{context.preset.name}-{context.seed}-{size}.json"
+            names = random.Random(f"pool/{context.seed}").sample(list(context.models), len(context.models))
+            models = {name: context.models[name] for name in names[:size]}
+            file = context.work / f"costs-{context.preset.name}-{context.seed}-{size}{context.setting.suffix}.json"
             if not file.is_file():
                 write_text(file, json.dumps(_pool_rows(context, models, prober, encoder)) + "\n")
             kept = json.loads(file.read_text(encoding="utf-8"))
@@ -78,7 +78,7 @@ def table_7(context: Context) -> Findings:
 def _tools(context: Context) -> Iterator[tuple[Prober, TextEncoder]]:
     """The base and an encoder in memory."""
     with ExitStack() as stack:
-        prober = stack.enter_context(load_modality(modality_of(BASE)).open(BASE))
+        prober = stack.enter_context(load_modality(modality_of(context.cast.base)).open(context.cast.base))
         encoder: Any = load_summarizer("encoder:minilm")
         stack.callback(encoder.close)
         yield prober, encoder
@@ -87,14 +87,19 @@ def _tools(context: Context) -> Iterator[tuple[Prober, TextEncoder]]:
 def _pool_rows(context: Context, models: Mapping[str, str], prober: Prober, encoder: TextEncoder) -> dict[str, Any]:
     """One row a user and method; what the server does (explaining, encoding the models' answers) is nobody's cost here."""
     explainer = Explainer(
-        BASE, context.summarizer, seed=context.seed, cache=context.cache, subvectors=context.subvectors
+        context.cast.base,
+        context.summarizer,
+        prompts=context.cast.prompts(N_PAIRS, context.seed),
+        seed=context.seed,
+        cache=context.cache,
+        subvectors=context.subvectors,
     )
     catalog = explainer.explain(models)
     asked = [example.prompt or "" for example in catalog.base_answers]
     said = {name: prober.answer(models[name], asked, catalog.provenance.generation) for name in models}
-    users = [zoo_user(style, context.seed) for style in models]
+    users = [user for user in context.users() if user.style in models]
     rows: list[dict[str, Any]] = []
-    with ModelPool(base=BASE, models=models).held() as pool:
+    with ModelPool(base=context.cast.base, models=models).held() as pool:
         for number, user in enumerate(track(users, f"selecting among {len(models)}", unit="user")):
             seed = context.seed + number
             methods: dict[str, CostedMethod] = {
@@ -202,20 +207,29 @@ def _percent(share: float) -> str:
 def _break_even(context: Context, catalog_bytes: int) -> str:
     """With and without the summarizer, for pools of adapters and of full models."""
     adapter = fmean(describe(reference).bytes for reference in context.models.values())
-    summarizer, full = describe(SUMMARIZER).bytes, describe(BASE).bytes
+    summarizer, full = _weight(context.setting.summarizer), describe(context.cast.base).bytes
     header = ["pool of", "a model", "catalog", "summarizer", "xpert less from", "with the summarizer, from"]
     cells = [
         [
             name,
             f"{size / 1e6:.2f} MB",
             f"{catalog_bytes / 1e6:.3f} MB",
-            f"{summarizer / 1e6:.2f} MB",
+            "-" if summarizer is None else f"{summarizer / 1e6:.2f} MB",
             f"{_least(size, catalog_bytes)} models",
-            f"{_least(size, catalog_bytes + summarizer)} models",
+            "-" if summarizer is None else f"{_least(size, catalog_bytes + summarizer)} models",
         ]
         for name, size in (("adapters", adapter), ("full models", full))
     ]
     return markdown(header, cells)
+
+
+def _weight(summarizer: str) -> int | None:
+    """Bytes of a summarizer, where its name tells a model; None for one that is part of a package."""
+    kind, _, rest = summarizer.partition(":")
+    try:
+        return describe(summarizer if kind == "zoo" else rest).bytes
+    except ReferenceNotFoundError:
+        return None
 
 
 def _least(model_bytes: float, besides: float) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from xpert.errors import MissingDependencyError, SettingsError
 from xpert.evaluation.presets import Preset
+from xpert.evaluation.setting import Kind, Setting
 from xpert.evaluation.suite.context import Context, Findings
 
 __all__ = ["Experiment"]
@@ -29,7 +30,9 @@ class Experiment:
         function: ``module:attribute`` of what runs it, within this package; imported at use.
         spec: From the preset: what it is run on.
         trains: Whether it trains pools, as the preset ``paper`` has them; else it is for the other presets.
-        elsewhere: What differs from the paper on other data than the zoo's, or by another summarizer; empty: it runs on the zoo alone.
+        elsewhere: What differs from the paper on other data than the zoo's, or by another summarizer; empty: it runs on the zoo and by its
+            summarizer alone.
+        on: On whose data it runs beside the zoo's (`xpert.evaluation.setting.Kind`).
         needs: Packages beside the core's, and the extra that brings them.
     """
 
@@ -41,6 +44,7 @@ class Experiment:
     spec: Callable[[Preset], Mapping[str, Any]]
     needs: Mapping[str, str]
     elsewhere: str = ""
+    on: tuple[Kind, ...] = ()
     trains: bool = False
 
     def check_preset(self, preset: Preset) -> None:
@@ -56,6 +60,10 @@ class Experiment:
                 else "runs on the zoo, at the presets tiny and small"
             )
             raise SettingsError(f"{self.name} {told}: it cannot run at the preset {preset.name}")
+
+    def runs_on(self, setting: Setting) -> bool:
+        """Whether it runs on such data, and by another summarizer."""
+        return setting.is_usual or (bool(self.elsewhere) and setting.kind in ("zoo", *self.on))
 
     def check(self) -> None:
         """Whether what it needs is installed.

@@ -28,7 +28,7 @@ def table_1(context: Context) -> Findings:
 
 def table_2(context: Context) -> Findings:
     """Sub-vectors and candidates examined against the size of the pool."""
-    n, preset = len(context.preset.styles), context.preset
+    n, preset = len(context.models), context.preset
     counts = sorted({count for count in axes_against_models.COUNTS if count < n} | {n})
     rows = axes_against_models.axes_against_models(
         context.pool, _settings(context), counts=counts, n_orders=preset.orders, seed=context.seed

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from xpert.evaluation.cast import BASE
 from xpert.evaluation.experiments.tables import markdown
 from xpert.evaluation.prompt_tuning import (
     ContrastiveData,
@@ -16,7 +17,7 @@ from xpert.evaluation.prompt_tuning import (
     table,
 )
 from xpert.evaluation.results import Table
-from xpert.evaluation.suite.context import BASE, Context, Findings
+from xpert.evaluation.suite.context import Context, Findings
 from xpert.subvectors.prompt_tuning import TuningSettings
 from xpert.tensors.files import write_text
 from xpert.zoo.corpus import PROPERTIES

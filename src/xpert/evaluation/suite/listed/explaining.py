@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xpert.evaluation.suite.experiment import Experiment
-from xpert.evaluation.suite.listed.shared import POOLED, models
+from xpert.evaluation.suite.listed.shared import ELSEWHERE, POOLED, models
 
 __all__ = ["EXPLAINING"]
 
@@ -14,8 +14,10 @@ EXPLAINING: tuple[Experiment, ...] = (
         paper="Cosine distance of one model's embeddings by prompts of two domains, Llama / Qwen2 / SmolLM: Alpaca against LegalBench 0.042 / 0.054 / 0.060, LegalBench against "
         "SciQ 0.063 / 0.033 / 0.035, SciQ against Alpaca 0.029 / 0.041 / 0.032.",
         here=POOLED + " Beside them two sets of prompts of one domain (noise) and other models on the same prompts.",
+        elsewhere=ELSEWHERE,
+        on=("pool",),
         function="explanations:table_1",
-        spec=lambda p: models(p) | {"models": 4, "prompts_of_a_set": p.set_size},
+        spec=lambda p: models(p) | {"models": min(4, len(p.styles)), "prompts_of_a_set": p.set_size},
         needs={},
     ),
     Experiment(
@@ -23,6 +25,8 @@ EXPLAINING: tuple[Experiment, ...] = (
         title="Table 2: sub-vectors against models",
         paper="4 / 8 / 16 models gave 12 / 19 / 37 sub-vectors after 92 / 145 / 280 candidate words.",
         here=POOLED,
+        elsewhere=ELSEWHERE,
+        on=("pool",),
         function="explanations:table_2",
         spec=lambda p: models(p) | {"orders": p.orders, "styled_texts_a_word": p.styled_texts},
         needs={},
@@ -47,6 +51,8 @@ EXPLAINING: tuple[Experiment, ...] = (
         title="Table 8: the orthogonality threshold",
         paper="`eps_orth` 0.01 / 0.1 / 0.5: 372 candidates without convergence at 0.01, 185 at 0.1; accuracy 96.4% at 0.1, 60.7% at 0.5.",
         here=POOLED,
+        elsewhere=ELSEWHERE,
+        on=("pool",),
         function="explanations:table_8",
         spec=lambda p: models(p) | {"users": len(p.styles)},
         needs={},
@@ -56,6 +62,8 @@ EXPLAINING: tuple[Experiment, ...] = (
         title="Table 9: the decomposition threshold",
         paper="`eps_dec` 0.02 / 0.2 / 0.6: 372 candidates at 0.02; accuracy 96.4% at 0.2, 14.3% at 0.6.",
         here=POOLED,
+        elsewhere=ELSEWHERE,
+        on=("pool",),
         function="explanations:table_9",
         spec=lambda p: models(p) | {"users": len(p.styles)},
         needs={},
@@ -66,8 +74,10 @@ EXPLAINING: tuple[Experiment, ...] = (
         paper="The error to the embedding from 1,000 prompts is negligible at 50.",
         here=POOLED
         + " The error is to the embedding from all prompts of the preset, beside what the scatter of single rows predicts.",
+        elsewhere=ELSEWHERE,
+        on=("pool",),
         function="explanations:figure_7",
-        spec=lambda p: models(p) | {"models": 4, "prompts": p.domain_prompts[0]},
+        spec=lambda p: models(p) | {"models": min(4, len(p.styles)), "prompts": p.domain_prompts[0]},
         needs={},
     ),
     Experiment(

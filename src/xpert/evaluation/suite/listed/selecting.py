@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xpert.evaluation.suite.experiment import Experiment
-from xpert.evaluation.suite.listed.shared import models
+from xpert.evaluation.suite.listed.shared import ELSEWHERE, models
 
 __all__ = ["SELECTING"]
 
@@ -16,6 +16,9 @@ SELECTING: tuple[Experiment, ...] = (
         here="The shipped zoo (every answer in its style), one user a style whose text no model saw, on this machine: a summarizer of 0.9 million parameters reads 50 pairs, where the paper streams one "
         "of 8 billion. Seconds begin when base or summarizer are in memory, and were taken beside whatever else the machine did. Downloads are bytes. Energy is a Pixel 7's by its power times this machine's "
         "seconds: an estimate.",
+        elsewhere=ELSEWHERE
+        + " Seconds begin when base or summarizer are in memory; energy is a Pixel 7's by its power times this machine's seconds: an estimate.",
+        on=("pool",),
         function="costs:table_7",
         spec=lambda p: models(p) | {"pool_sizes": list(p.pool_sizes), "texts_a_user": 50},
         needs={"optuna": "eval", "sentence_transformers": "encoder"},
@@ -27,6 +30,7 @@ SELECTING: tuple[Experiment, ...] = (
         here="Recorded mixtures of what the zoo's models say: the answers that are not in the style are the base's. Users write in their style alone. The paper trains its models on such mixtures.",
         elsewhere="Recorded mixtures, not trained models: what is not in a model's style is the base's answer or, of passages that answer nothing, a passage of any style that no style has. Users write in their "
         "style alone, on other prompts; where no base answers these, the stored base answers stand beside their texts, unpaired.",
+        on=("texts", "pool"),
         function="accuracy:accuracy",
         spec=lambda p: (
             models(p)

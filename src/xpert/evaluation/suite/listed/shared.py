@@ -6,9 +6,11 @@ from typing import Any
 
 from xpert.evaluation.presets import Preset
 
-__all__ = ["POOLED", "models"]
+__all__ = ["ELSEWHERE", "POOLED", "models"]
 
 POOLED = "The zoo: a base of 3 million parameters, its adapters, the zoo's summarizer. Directions can be compared with the paper's, absolute numbers cannot."
+
+ELSEWHERE = "Other models than the zoo's, or another summarizer: base, models and users as they were named. What of a user's texts is not in the model's style are the base's own answers."
 
 
 def models(preset: Preset) -> dict[str, Any]:

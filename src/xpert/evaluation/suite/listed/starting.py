@@ -39,6 +39,7 @@ STARTING: tuple[Experiment, ...] = (
         "25.0 / 53.6 / 85.7 / 96.4%.",
         here=_TRAINED,
         elsewhere=_TRAINED,
+        on=("texts", "hub"),
         function="trained:table_5",
         spec=_trained,
         needs={"datasets": "eval"},

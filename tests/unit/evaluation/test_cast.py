@@ -1,0 +1,154 @@
+"""Experiments on one's own models: the file that names them, its users, and that nothing of the zoo takes part."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xpert.cli import main
+from xpert.errors import DataError
+from xpert.evaluation.cast import OwnCast, ZooCast
+from xpert.evaluation.presets import PRESETS
+from xpert.evaluation.running import run_experiments, spec_of
+from xpert.evaluation.setting import Setting
+from xpert.evaluation.suite import EXPERIMENTS, experiments_of
+from xpert.testing.fakes import fake_text
+
+SMALL = replace(
+    PRESETS["tiny"],
+    draws=1,
+    users_a_style=1,
+    recorded_prompts=50,
+    similarities=(90,),
+    pool_sizes=(2, 28),
+    domain_prompts=(20, 20, 20),
+    styled_texts=2,
+    orders=2,
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path, tiny_base: Path, tiny_adapters: dict[str, Path]) -> Path:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, style in zip(tiny_adapters, ("friendly", "formal", "poetic"), strict=True):
+        rows = [{"prompt": f"tell me of {i}", "response": fake_text(f"tell me of {i}", style)} for i in range(60)]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "adapters").mkdir()
+    for name, path in tiny_adapters.items():
+        (folder / "adapters" / name).symlink_to(path)
+    told = {
+        "base": str(tiny_base),
+        "models": {name: f"adapters/{name}" for name in tiny_adapters},
+        "users": {name: f"{name}.jsonl" for name in tiny_adapters},
+    }
+    (folder / "pool.json").write_text(json.dumps(told))
+    return folder / "pool.json"
+
+
+def test_references_are_looked_for_beside_the_file(file: Path, tiny_base: Path) -> None:
+    cast = OwnCast(file)
+    assert (cast.name, cast.base) == ("mine", str(tiny_base))
+    assert cast.models["poet"] == str(file.parent / "adapters" / "poet")
+    assert OwnCast(file.rename(file.with_name("zoo-of-us.json"))).name == "zoo-of-us"
+
+
+def test_users_are_mixed_with_what_the_base_says(file: Path) -> None:
+    cast = OwnCast(file)
+
+    def said(users: Any) -> dict[str, str]:
+        return {str(one.prompt): "nothing in particular" for user in users for one in user.examples}
+
+    whole, mixed = cast.users(0, 50, 1.0, said), cast.users(0, 20, 0.3, said)
+    assert [user.style for user in whole] == list(cast.models)
+    assert {len(user.examples) for user in mixed} == {20}
+    assert [sum(one.response != "nothing in particular" for one in user.examples) for user in mixed] == [6, 6, 6]
+    assert cast.users(0, 50, 1.0, said) == whole
+    assert cast.users(1, 50, 1.0, said) != whole
+    known = {one.response for one in cast.texts["poet"]}
+    assert all(one.response in known for one in whole[1].examples)
+
+
+def test_a_preset_is_fitted_to_the_pool(file: Path) -> None:
+    setting = Setting(data=f"pool:{file}")
+    fitted = setting.fitted(SMALL)
+    assert fitted.styles == ("tutor", "poet", "clerk")
+    assert fitted.pool_sizes == (2, 3)
+    spec = spec_of(EXPERIMENTS["table-1"], SMALL, setting)
+    assert (spec["models"], spec["data"], spec["summarizer"]) == (3, "mine", "zoo:summarizer")
+    before = spec["texts"]
+    users = file.with_name("poet.jsonl")
+    users.write_text(users.read_text().replace("tell me of 7", "tell us of 7"))
+    assert spec_of(EXPERIMENTS["table-1"], SMALL, setting)["texts"] != before
+    assert Setting().fitted(SMALL) is SMALL
+    assert set(ZooCast(SMALL.styles).models) == set(SMALL.styles)
+
+
+def test_all_means_what_runs_on_ones_own_models(file: Path) -> None:
+    names = {one.name for one in experiments_of("all", SMALL, Setting(data=f"pool:{file}"))}
+    assert {"table-1", "table-2", "table-7", "table-8", "table-9", "figure-7", "accuracy"} <= names
+    assert "figure-15" not in names
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"base": 3}, "expected 'base' as a JSON string"),
+        ({"models": {}}, "expected two models or more and users of the same names"),
+        ({"users": {"tutor": "tutor.jsonl"}}, "users of the same names, got models tutor, poet, clerk and users tutor"),
+        ({"modles": {}}, "expected only base, models, users, prompts, got 'modles'"),
+        ({"models": {"tutor": 1, "poet": "b", "clerk": "c"}}, "models: expected a string for 'tutor', got int"),
+    ],
+)
+def test_a_file_that_is_not_right_is_told(file: Path, change: dict[str, Any], told: str) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(DataError, match=told):
+        OwnCast(file)
+
+
+def test_too_few_texts_and_texts_without_prompts_are_told(file: Path) -> None:
+    users = file.with_name("poet.jsonl")
+    lines = users.read_text().splitlines()
+    users.write_text("\n".join(lines[:30]))
+    with pytest.raises(DataError, match=r"poet.jsonl: expected 50 texts or more, each with its prompt, got 30"):
+        _ = OwnCast(file).texts
+    users.write_text("\n".join([*lines, '{"text": "no prompt"}']))
+    with pytest.raises(DataError, match="1 of 61 without a prompt"):
+        _ = OwnCast(file).texts
+
+
+def test_the_command_tells_a_wrong_file_before_any_work(tmp_path: Path, capsys: Any) -> None:
+    run = ["evaluate", "table-7", "--out", str(tmp_path / "out"), "--data"]
+    assert main([*run, f"pool:{tmp_path / 'none.json'}"]) == 2
+    assert "none.json: expected JSON with base, models, users" in capsys.readouterr().err
+    (tmp_path / "bad.json").write_text("{")
+    assert main([*run, f"pool:{tmp_path / 'bad.json'}"]) == 2
+    assert "expected JSON with" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "figure-7",
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ("table-1", "table-2", "table-7", "table-8", "accuracy")
+        ),
+    ],
+)
+def test_an_experiment_on_ones_own_models(name: str, file: Path, tmp_path: Path) -> None:
+    for package, extra in EXPERIMENTS[name].needs.items():
+        pytest.importorskip(package, reason=f"needs the extra '{extra}'")
+    setting = Setting(data=f"pool:{file}")
+    (result,) = run_experiments(
+        [EXPERIMENTS[name]], SMALL, out=tmp_path / "out", work=tmp_path / "work", setting=setting
+    )
+    assert result.on == "mine, zoo:summarizer"
+    assert result.tables
+    assert EXPERIMENTS[name].elsewhere in (tmp_path / "out" / "results.md").read_text()
+    assert not (tmp_path / "work" / "zoo-answers").exists()
