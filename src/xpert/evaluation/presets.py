@@ -61,6 +61,7 @@ class Preset:
         tuned_texts: Texts a word.
         tuning_steps: Steps of each tuning.
         mixed_users: Users of each number of mixed styles, who are fine-tuned.
+        domain_users: Users of each domain of questions, who are fine-tuned.
         training_steps: Of each fine-tuning of a user, at most.
         pools: Of ``paper``: what is trained. The experiments of the zoo are not for such a preset, and what of it is theirs alone does
             not matter.
@@ -82,6 +83,7 @@ class Preset:
     tuned_texts: int
     tuning_steps: int
     mixed_users: int
+    domain_users: int
     training_steps: int
     pools: TrainedPools | None = None
 
@@ -111,6 +113,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             tuned_texts=24,
             tuning_steps=100,
             mixed_users=1,
+            domain_users=1,
             training_steps=400,
         ),
         Preset(
@@ -130,6 +133,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             tuned_texts=48,
             tuning_steps=400,
             mixed_users=3,
+            domain_users=3,
             training_steps=400,
         ),
     )
