@@ -60,6 +60,9 @@ class Preset:
         tuned_words: Words of each family of synonyms behind it.
         tuned_texts: Texts a word.
         tuning_steps: Steps of each tuning.
+        mixed_users: Users of each number of mixed styles, who are fine-tuned.
+        domain_users: Users of each domain of questions, who are fine-tuned.
+        training_steps: Of each fine-tuning of a user, at most.
         pools: Of ``paper``: what is trained. The experiments of the zoo are not for such a preset, and what of it is theirs alone does
             not matter.
     """
@@ -79,6 +82,9 @@ class Preset:
     tuned_words: int
     tuned_texts: int
     tuning_steps: int
+    mixed_users: int
+    domain_users: int
+    training_steps: int
     pools: TrainedPools | None = None
 
     @property
@@ -106,6 +112,9 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             tuned_words=4,
             tuned_texts=24,
             tuning_steps=100,
+            mixed_users=1,
+            domain_users=1,
+            training_steps=400,
         ),
         Preset(
             name="small",
@@ -123,6 +132,9 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             tuned_words=13,
             tuned_texts=48,
             tuning_steps=400,
+            mixed_users=3,
+            domain_users=3,
+            training_steps=400,
         ),
     )
 }

@@ -1,7 +1,7 @@
 """The embedded default: a style corpus, a tiny base model, its summarizer and 28 personalized adapters.
 
 Everything here was made by the scripts in ``scripts/`` from `xpert.zoo.corpus` with fixed seeds; ``docs/zoo.md`` tells how and how
-good it is. Models are reached as ``zoo:base``, ``zoo:summarizer`` and ``zoo:<style>``.
+good it is. Models are reached as ``zoo:base``, ``zoo:summarizer``, ``zoo:summarizer-small`` and ``zoo:<style>``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ _PREFIX = "pictures-"
 
 
 def names() -> list[str]:
-    """Names of all shipped models: ``base``, ``summarizer``, the text adapters in the corpus' order of styles, then the image models."""
-    return [name for name in ("base", "summarizer") if (WEIGHTS / name).is_dir()] + adapter_names() + picture_names()
+    """Names of all shipped models: ``base``, the summarizers, the text adapters in the corpus' order of styles, then the image models."""
+    whole = [name for name in ("base", "summarizer", "summarizer-small") if (WEIGHTS / name).is_dir()]
+    return whole + adapter_names() + picture_names()
 
 
 def picture_names() -> list[str]:

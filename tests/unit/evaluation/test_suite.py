@@ -90,6 +90,7 @@ MINI = replace(
     samples=(20,),
     tuned_words=3,
     tuning_steps=4,
+    training_steps=3,
 )
 
 

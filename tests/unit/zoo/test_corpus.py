@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,12 @@ def test_sides_split_the_questions_and_share_topics_and_aspects():
     for part in ("topic", "aspect"):
         assert {getattr(q, part) for q in models} == {getattr(q, part) for q in users}
     assert len({q.text for q in questions()}) == 640
+
+
+def test_every_side_asks_about_every_domain_alike():
+    assert corpus.DOMAINS == ("nature", "home", "technology", "society")
+    for side in SIDES:
+        assert Counter(q.domain for q in side_questions(side)) == dict.fromkeys(corpus.DOMAINS, 80)
 
 
 def test_properties_are_disjoint_families_of_adjectives():

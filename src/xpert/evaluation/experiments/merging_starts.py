@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from xpert.catalog import Catalog
@@ -30,8 +31,19 @@ from xpert.trainers.torch import TorchTrainer
 from xpert.types import Example, MergePlan, TrainingReport
 from xpert.zoo.corpus import STYLES, mixture
 
-__all__ = ["MixedStarts", "MixedTrainee", "mixed_starts", "mixed_starts_table", "mixed_trainee"]
+__all__ = [
+    "KINDS",
+    "MixedStarts",
+    "MixedTrainee",
+    "mean_steps",
+    "mixed_starts",
+    "mixed_starts_table",
+    "mixed_starts_users",
+    "mixed_trainee",
+]
 
+KINDS = ("scratch", "single", "merged", "compressed")
+"""The starts, as `MixedStarts.steps` has them."""
 _SEEDS = 910_000
 
 
@@ -151,28 +163,47 @@ def mixed_starts(
     return _row(user, selection.best, plan, reports, every=trainer.eval_every or 1)
 
 
+def mean_steps(rows: Sequence[MixedStarts], n_styles: int) -> Mapping[str, float] | None:
+    """By start, over the users of so many styles whose starts all met the target; None: there is no such user."""
+    whole = [row for row in _of(rows, n_styles) if None not in row.steps.values()]
+    kinds = whole[0].steps if whole else ()
+    return {kind: fmean(row.steps[kind] or 0 for row in whole) for kind in kinds} or None
+
+
 def mixed_starts_table(rows: Sequence[MixedStarts]) -> str:
     """Means by the number of styles, as Markdown, over the users whose starts all met the target; how many others is told."""
-    kinds = [kind for kind in ("scratch", "single", "merged", "compressed") if rows and kind in rows[0].steps]
+    kinds = [kind for kind in KINDS if rows and kind in rows[0].steps]
     lines: list[list[object]] = []
     for n in sorted({len(row.styles) for row in rows}):
-        some = [row for row in rows if len(row.styles) == n]
+        some = _of(rows, n)
         whole = [row for row in some if None not in row.steps.values()]
-        means = {kind: _mean([row.steps[kind] or 0 for row in whole]) for kind in kinds}
-        saved = [percent(1 - means[kind] / means["single"]) if whole else "-" for kind in kinds[2:]]
+        means = mean_steps(rows, n)
+        saved = [percent(1 - means[kind] / means["single"]) if means else "-" for kind in kinds[2:]]
         worse = [sum((row.steps[kind] or 0) > (row.steps["single"] or 0) for row in whole) for kind in kinds[2:]]
-        lines.append([n, f"{len(whole)} of {len(some)}", *(f"{means[kind]:.1f}" for kind in kinds), *saved, *worse])
+        told = [f"{means[kind]:.1f}" if means else "-" for kind in kinds]
+        lines.append([n, f"{len(whole)} of {len(some)}", *told, *saved, *worse])
     header = ["styles", "users who got there", *kinds]
     header += [f"{kind}: saved of single's" for kind in kinds[2:]] + [f"{kind}: took longer" for kind in kinds[2:]]
     return markdown(header, lines)
 
 
+def mixed_starts_users(rows: Sequence[MixedStarts]) -> str:
+    """One line a user, as Markdown: the styles, the distance before and after merging, how many are merged, the steps."""
+    kinds = [kind for kind in KINDS if rows and kind in rows[0].steps]
+    lines: list[list[object]] = []
+    for row in sorted(rows, key=lambda row: len(row.styles)):
+        steps = ["-" if row.steps[kind] is None else row.steps[kind] for kind in kinds]
+        told = [f"{row.distance_before:.2f}", f"{row.distance_after:.2f}", len(row.weights)]
+        lines.append([", ".join(row.styles), row.single, *told, *steps])
+    return markdown(["the user's styles", "selected", "distance to it", "to the merge", "models merged", *kinds], lines)
+
+
+def _of(rows: Sequence[MixedStarts], n_styles: int) -> list[MixedStarts]:
+    return [row for row in rows if len(row.styles) == n_styles]
+
+
 def _is_single(plan: MergePlan, best: str) -> bool:
     return list(plan.weights) == [best] and abs(plan.weights[best] - 1.0) < 1e-6
-
-
-def _mean(values: Sequence[int]) -> float:
-    return sum(values) / len(values) if values else 0.0
 
 
 def _row(

@@ -156,8 +156,12 @@ class Context:
 
     @property
     def subvectors(self) -> SubvectorSource | None:
+        """Of the setting's summarizer (`subvectors_of`)."""
+        return self.subvectors_of(self.summarizer)
+
+    def subvectors_of(self, summarizer: Summarizer) -> SubvectorSource | None:
         """Sub-vectors from as many texts a word as the preset has; None, its own way, for a summarizer that writes none."""
-        contrastive = self.summarizer.defaults.subvectors == "contrastive"
+        contrastive = summarizer.defaults.subvectors == "contrastive"
         return ContrastiveSubvectors(n_prompts=self.preset.styled_texts) if contrastive else None
 
     def users(self, similarity: float = 1.0, n_texts: int = _N_TEXTS) -> list[DemoUser]:

@@ -6,7 +6,7 @@ other phrases, the same manner). Everything is a function of its arguments and a
 
 from __future__ import annotations
 
-from xpert.zoo.corpus._facts import ASPECTS, Fact, Question, Side, questions, side_questions
+from xpert.zoo.corpus._facts import ASPECTS, DOMAINS, Fact, Question, Side, questions, side_questions
 from xpert.zoo.corpus.dataset import examples, mixture
 from xpert.zoo.corpus.properties import PROPERTIES
 from xpert.zoo.corpus.styles import DEFAULT, GRADED, STYLES, TONES, Style, properties_of
@@ -15,6 +15,7 @@ from xpert.zoo.corpus.writer import length_range, write
 __all__ = [
     "ASPECTS",
     "DEFAULT",
+    "DOMAINS",
     "GRADED",
     "PROPERTIES",
     "STYLES",

@@ -10,10 +10,11 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["ASPECTS", "Fact", "Question", "Side", "questions", "seeded", "side_questions"]
+__all__ = ["ASPECTS", "DOMAINS", "Fact", "Question", "Side", "questions", "seeded", "side_questions"]
 
 Side: TypeAlias = Literal["models", "users"]
-FILES = ("nature", "home", "technology", "society")
+DOMAINS = ("nature", "home", "technology", "society")
+"""Each a file of facts, of twenty topics."""
 ASPECTS: dict[str, tuple[str, ...]] = {
     "meaning": ("What is {}?", "What does {} mean?", "Can you explain what {} is?", "How would you define {}?"),
     "working": ("How does {} work?", "What happens in {}?", "Can you explain how {} works?", "What makes {} work?"),
@@ -70,6 +71,7 @@ class Question:
     """One question of the corpus and what is known about it."""
 
     id: int
+    domain: str
     topic: str
     aspect: str
     text: str
@@ -86,13 +88,14 @@ def seeded(*parts: object) -> random.Random:
 
 @cache
 def topics() -> tuple[dict[str, Any], ...]:
-    """The topics of the facts files, in the order of `FILES` and of the lines."""
+    """The topics of the facts files, in the order of `DOMAINS` and of the lines."""
     folder = resources.files("xpert.zoo.corpus").joinpath("facts")
     found: list[dict[str, Any]] = []
-    for name in FILES:
+    for name in DOMAINS:
         path = folder.joinpath(f"{name}.jsonl")
         if path.is_file():
-            found += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            lines = path.read_text(encoding="utf-8").splitlines()
+            found += [{"domain": name, **json.loads(line)} for line in lines if line.strip()]
     return tuple(found)
 
 
@@ -108,6 +111,7 @@ def questions() -> tuple[Question, ...]:
             out.append(
                 Question(
                     id=len(out),
+                    domain=topic["domain"],
                     topic=topic["topic"],
                     aspect=aspect,
                     text=text,

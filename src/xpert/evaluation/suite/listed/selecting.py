@@ -38,4 +38,17 @@ SELECTING: tuple[Experiment, ...] = (
         ),
         needs={"sentence_transformers": "encoder"},
     ),
+    Experiment(
+        name="figure-13",
+        title="Figure 13: the size of the summarizer",
+        paper="With Llama-3.2-1B as the summarizer the accuracy is noticeably lower than with Llama-3.1-8B; Llama-3.1-70B adds little.",
+        here="Summarizers of the zoo's recipe in several sizes, trained on the same corpus for the same steps, and beside them an encoder of sentences that was trained on other texts for another purpose. Recorded mixtures as in "
+        "`accuracy`, the same draws for all. All are far below the paper's smallest, and made for this corpus.",
+        function="sizes:figure_13",
+        spec=lambda p: (
+            models(p)
+            | {"draws": p.draws, "users_a_style_and_draw": p.users_a_style, "similarities": list(p.similarities)}
+        ),
+        needs={"sentence_transformers": "encoder"},
+    ),
 )

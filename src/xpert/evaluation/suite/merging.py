@@ -1,0 +1,116 @@
+"""Figure 16: steps to the target of users who write in 1, 2 or 3 styles, from scratch, from the selected model, from a merge."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from xpert.catalog import Catalog
+from xpert.evaluation.demo import DemoSettings
+from xpert.evaluation.demo_users import DemoUser
+from xpert.evaluation.experiments.merging_starts import (
+    KINDS,
+    MixedStarts,
+    mean_steps,
+    mixed_starts,
+    mixed_starts_table,
+    mixed_starts_users,
+    mixed_trainee,
+)
+from xpert.evaluation.results import Chart, Series, Table
+from xpert.evaluation.suite.context import Context, Findings
+from xpert.explainer import Explainer
+from xpert.progress import say
+from xpert.tensors.files import write_text
+from xpert.trainers.torch import TorchTrainer
+from xpert.zoo import adapter_names
+
+__all__ = ["N_STYLES", "RANK", "figure_16", "whole_catalog", "zoo_trainer"]
+
+N_STYLES = (1, 2, 3)
+"""Styles that a user mixes, in equal parts."""
+RANK = 8
+"""Of the zoo's adapters; the merge is compressed to it for a start of its own."""
+PAPER = {"scratch": (1000, 1000, 1000), "single": (250, 600, 750), "merged": (250, 450, 570)}
+"""Steps by the number of styles, read off the paper's Figure 16."""
+
+_TOLD = {"scratch": "scratch", "single": "selected model", "merged": "merge", "compressed": f"merge at rank {RANK}"}
+
+
+def figure_16(context: Context) -> Findings:
+    """Users of each number of styles; each user's row is kept as it comes."""
+    catalog = whole_catalog(context)
+    rows: list[MixedStarts] = []
+    for user in range(1, context.preset.mixed_users + 1):
+        for n_styles in N_STYLES:
+            rows.append(_kept(context, catalog, n_styles, seed=1_000 * context.seed + user))
+            say(f"{' + '.join(rows[-1].styles)}: {dict(rows[-1].steps)}")
+    return Findings(
+        tables=[
+            Table(title="Mean steps to the target, by the number of styles", markdown=mixed_starts_table(rows)),
+            Table(title="User by user (-: not within the bound)", markdown=mixed_starts_users(rows)),
+        ],
+        charts=[_chart(rows)],
+        rows=[row.to_dict() for row in rows],
+    )
+
+
+def whole_catalog(context: Context) -> Catalog:
+    """All shipped models of the zoo in words, whatever the preset's styles: a user may write in any. Probed once a work folder."""
+    explainer = Explainer(context.cast.base, context.summarizer, n_prompts=50, seed=context.seed, cache=context.cache)
+    return explainer.explain({name: f"zoo:{name}" for name in adapter_names()})
+
+
+def zoo_trainer(context: Context) -> TorchTrainer:
+    """The demo's settings, within the preset's steps."""
+    trainer = DemoSettings().trainer
+    assert isinstance(trainer, TorchTrainer)
+    return replace(trainer, max_steps=context.preset.training_steps)
+
+
+def _kept(context: Context, catalog: Catalog, n_styles: int, *, seed: int) -> MixedStarts:
+    """One user's row, from the work folder if it is there."""
+    trainer = zoo_trainer(context)
+    file = context.work / "mixed-starts" / f"{n_styles}-{seed}-{trainer.max_steps}-{context.seed}.json"
+    if not file.is_file():
+        user = mixed_trainee(n_styles, seed)
+        said = context.said_by_base([DemoUser(name="mixed", style=user.styles[0], examples=user.training)])
+        row = mixed_starts(
+            user,
+            catalog=catalog,
+            summarizer=context.summarizer,
+            base=context.cast.base,
+            base_answers=[said[str(example.prompt)] for example in user.training],
+            out=_fresh(file.parent / "models"),
+            trainer=trainer,
+            rank=RANK,
+        )
+        write_text(file, json.dumps(row.to_dict()) + "\n")
+    return MixedStarts.from_dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def _fresh(folder: Path) -> Path:
+    """A folder that is not there yet, whatever an interrupted run has left."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def _chart(rows: Sequence[MixedStarts]) -> Chart:
+    """Percent of scratch's steps, so that the paper's stand beside them; numbers of styles of which nobody got there are left out."""
+    series: list[Series] = []
+    for kind in KINDS:
+        points = [(n, means[kind] / means["scratch"]) for n in N_STYLES if (means := mean_steps(rows, n)) is not None]
+        series.append(Series(name=_TOLD[kind], x=[n for n, _ in points], y=[100 * share for _, share in points]))
+    for kind, steps in PAPER.items():
+        shares = [100 * own / whole for own, whole in zip(steps, PAPER["scratch"], strict=True)]
+        series.append(Series(name=f"{_TOLD[kind]}, paper", x=list(N_STYLES), y=shares))
+    return Chart(
+        title="Steps to the target",
+        x_label="styles of the user",
+        y_label="steps, percent of scratch's",
+        series=[one for one in series if one.x],
+    )
