@@ -57,5 +57,6 @@ def report(
 
 def _told(document: dict[str, Any], shown: Shown) -> str:
     part = "all" if shown.whole else f"{document['shown']:,} of"
-    near = f", {len(document['too_near'])} pairs of them too near to be told apart" if document["too_near"] else ""
+    n = len(document["too_near"])
+    near = f", {n} {'pair' if n == 1 else 'pairs'} of them too near to be told apart" if n else ""
     return f"{document['out']}: {document['bytes'] / 1000:.0f} kB, {part} {document['models']:,} models{near}. Open it in a browser."
