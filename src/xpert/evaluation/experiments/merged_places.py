@@ -6,6 +6,7 @@ mixture of what its members say. So the sum is a prediction, and this measures h
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from xpert.protocols import Summarizer
 from xpert.selector import Selector
 from xpert.types import Array, Example, MergePlan
 
-__all__ = ["MergedPlace", "draw_merges", "merged_places", "merged_places_table"]
+__all__ = ["MergedPlace", "draw_merges", "draw_pairs", "merged_places", "merged_places_table"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class MergedPlace:
         cosine: Of the two places.
         length: Of the probed place, as a fraction of the predicted one's.
         nearest_member: Distance from the probed place to the nearest member's at weight 1, as the same fraction.
+        apart: Between the two members that lie farthest from each other, as the same fraction.
     """
 
     weights: Mapping[str, float]
@@ -49,6 +51,7 @@ class MergedPlace:
     cosine: float
     length: float
     nearest_member: float
+    apart: float
 
     def to_dict(self) -> dict[str, Any]:
         """The row for JSON."""
@@ -64,6 +67,21 @@ def draw_merges(names: Sequence[str], n: int, seed: int) -> list[dict[str, float
         shares = [1.0 / len(members)] * len(members) if i % 4 < 2 else [rng.uniform(0.2, 0.6) for _ in members]
         found.append(dict(zip(members, shares, strict=True)))
     return found
+
+
+def draw_pairs(names: Sequence[str], n: int, seed: int) -> dict[int, list[dict[str, float]]]:
+    """Merges of two models in equal parts, by how many of their properties they share (``a-b-c`` has three): ``n`` of each number.
+
+    >>> draw_pairs(["expert-concise-poetic", "expert-concise-sassy", "expert-informative-poetic"], 1, 0)
+    {2: [{'expert-concise-poetic': 0.5, 'expert-informative-poetic': 0.5}], 1: [{'expert-concise-sassy': 0.5, 'expert-informative-poetic': 0.5}]}
+    """
+    rng = random.Random(seed)
+    by: dict[int, list[tuple[str, str]]] = {}
+    for one, other in itertools.combinations(names, 2):
+        shared = sum(a == b for a, b in zip(one.split("-"), other.split("-"), strict=True))
+        by.setdefault(shared, []).append((one, other))
+    drawn = {shared: rng.sample(pairs, min(n, len(pairs))) for shared, pairs in sorted(by.items(), reverse=True)}
+    return {shared: [dict.fromkeys(pair, 0.5) for pair in pairs] for shared, pairs in drawn.items()}
 
 
 def merged_places(
@@ -105,18 +123,27 @@ def merged_places(
     return found
 
 
-def merged_places_table(rows: Sequence[MergedPlace]) -> str:
-    """Means over the merges, as Markdown, by the number of members."""
+def merged_places_table(
+    rows: Sequence[MergedPlace], groups: Sequence[object] | None = None, by: str = "members"
+) -> str:
+    """Means over the merges, as Markdown, by the number of members or by other groups.
+
+    Args:
+        rows: The merges.
+        groups: Of each merge; None: its number of members.
+        by: What the groups are.
+    """
     lines: list[list[object]] = []
     names = [field.name for field in fields(MergedPlace)][1:]
-    for n in sorted({len(row.weights) for row in rows}):
-        some = [row for row in rows if len(row.weights) == n]
+    of = list(groups) if groups is not None else [len(row.weights) for row in rows]
+    for group in dict.fromkeys(of) if groups is not None else sorted(set(of)):
+        some = [row for row, own in zip(rows, of, strict=True) if own == group]
         mean = {name: float(np.mean([getattr(row, name) for row in some])) for name in names}
         within = [percent(mean["within"]), percent(mean["within_named"])]
-        others = [f"{mean[name]:.2f}" for name in ("distance", "noise", "nearest_member", "cosine", "length")]
-        lines.append([n, len(some), *within, *others])
-    header = ["members", "merges", "axes within 2 errors", "words within 2 errors", "distance", "by noise alone"]
-    return markdown([*header, "to the nearest member", "cosine", "length"], lines)
+        told = ("distance", "noise", "nearest_member", "apart", "cosine", "length")
+        lines.append([group, len(some), *within, *(f"{mean[name]:.2f}" for name in told)])
+    header = [by, "merges", "axes within 2 errors", "words within 2 errors", "distance", "by noise alone"]
+    return markdown([*header, "to the nearest member", "members apart", "cosine", "length"], lines)
 
 
 def _compared(catalog: Catalog, weights: Mapping[str, float], probed: Array, errors: Array) -> MergedPlace:
@@ -139,4 +166,5 @@ def _compared(catalog: Catalog, weights: Mapping[str, float], probed: Array, err
         cosine=float(here @ there) / float(np.linalg.norm(here)) / length,
         length=float(np.linalg.norm(here)) / length,
         nearest_member=float(np.linalg.norm(members - here, axis=1).min()) / length,
+        apart=float(np.linalg.norm(members[:, None] - members[None], axis=2).max()) / length,
     )

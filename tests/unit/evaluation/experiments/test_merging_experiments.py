@@ -129,4 +129,8 @@ def test_a_place_is_compared_with_the_weighted_sum() -> None:
     assert off.nearest_member == pytest.approx(1 / np.sqrt(2))
     table = merged_places_table([same, off])
     assert "| 2 | 2 | 75% | 100% | 0.35 |" in table
+    assert off.apart == pytest.approx(np.sqrt(8) / np.sqrt(2))
+    by = merged_places_table([same, off], ["near", "far"], "members that are")
+    assert by.splitlines()[0].startswith("| members that are | merges |")
+    assert [line.split(" | ")[:3] for line in by.splitlines()[2:]] == [["| near", "1", "100%"], ["| far", "1", "50%"]]
     assert isinstance(off, MergedPlace)
