@@ -78,6 +78,7 @@ def selected_from(context: Context, similarity: int) -> dict[str, Any]:
     key = f"{len(preset.styles)}-{preset.draws}-{preset.users_a_style}-{preset.trainees}-{preset.styled_texts}"
     file = context.work / "trained-pools" / f"{key}-{context.seed}-{similarity}{context.setting.suffix}.json"
     if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
         models = trained_pool(context, similarity)
         catalog = Explainer(
             BASE,
