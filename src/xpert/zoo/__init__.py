@@ -31,9 +31,11 @@ _PREFIX = "pictures-"
 
 
 def names() -> list[str]:
-    """Names of all shipped models: ``base``, the summarizers, the text adapters in the corpus' order of styles, then the image models."""
+    """Names of all shipped models: ``base``, the summarizers, the text adapters in the corpus' order of styles, those of
+    pools at a similarity, then the image models.
+    """
     whole = [name for name in ("base", "summarizer", "summarizer-small") if (WEIGHTS / name).is_dir()]
-    return whole + adapter_names() + picture_names()
+    return whole + adapter_names() + _all_pools() + picture_names()
 
 
 def picture_names() -> list[str]:
@@ -75,14 +77,19 @@ def path(name: str) -> Path:
     Raises:
         xpert.errors.ReferenceNotFoundError: There is no model of that name.
     """
-    style, at, similarity = name.partition("@")
-    if at and similarity.isdecimal() and name in pool_names(int(similarity)):
-        return _pooled(style, int(similarity))
-    folder = WEIGHTS / "pictures" / name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else WEIGHTS / name
     if name not in names():
         near = did_you_mean(name, names())
         raise ReferenceNotFoundError(f"unknown zoo model {name!r}{near}: `xpert zoo` lists all {len(names())}")
-    return folder
+    style, at, similarity = name.partition("@")
+    if at:
+        return _pooled(style, int(similarity))
+    return WEIGHTS / "pictures" / name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else WEIGHTS / name
+
+
+def _all_pools() -> list[str]:
+    pools = WEIGHTS / "pools"
+    found = sorted((int(folder.name) for folder in pools.iterdir()), reverse=True) if pools.is_dir() else []
+    return [name for similarity in found for name in pool_names(similarity)]
 
 
 def _pooled(style: str, similarity: int) -> Path:
