@@ -1,7 +1,7 @@
 """The embedded default: a style corpus, a tiny base model, its summarizer and 28 personalized adapters.
 
 Everything here was made by the scripts in ``scripts/`` from `xpert.zoo.corpus` with fixed seeds; ``docs/zoo.md`` tells how and how
-good it is. Models are reached as ``zoo:base``, ``zoo:summarizer``, ``zoo:summarizer-small`` and ``zoo:<style>``.
+good it is. Models are reached as ``zoo:base``, ``zoo:summarizer`` and ``zoo:<style>``.
 """
 
 from __future__ import annotations
