@@ -52,7 +52,8 @@ class Preset:
         draws: Of prompts and users.
         users_a_style: In each draw.
         recorded_prompts: Prompts that each model answers once; a draw asks 50 of them.
-        pool_sizes: At which selection is costed.
+        pool_sizes: At which selection is costed; above the number of styles, adapters at other strengths are added.
+        cost_users: Users whose selection is costed, the same at all sizes; at most one a style of the smallest pool.
         domain_prompts: Prompts of the domains ``general``, ``law`` and ``science``; a set of a domain is 50 of them at most.
         styled_texts: Texts a word that the summarizer writes for its sub-vector.
         orders: Of the models, for the growth of the basis.
@@ -74,6 +75,7 @@ class Preset:
     users_a_style: int
     recorded_prompts: int
     pool_sizes: tuple[int, ...]
+    cost_users: int
     domain_prompts: tuple[int, int, int]
     styled_texts: int
     orders: int
@@ -103,7 +105,8 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             draws=2,
             users_a_style=2,
             recorded_prompts=100,
-            pool_sizes=(4, 8),
+            pool_sizes=(4, 8, 16),
+            cost_users=8,
             domain_prompts=(60, 40, 40),
             styled_texts=4,
             orders=5,
@@ -123,7 +126,8 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             draws=5,
             users_a_style=2,
             recorded_prompts=200,
-            pool_sizes=(7, 14, 28),
+            pool_sizes=(14, 28, 56, 84),
+            cost_users=8,
             domain_prompts=(200, 100, 100),
             styled_texts=8,
             orders=10,
