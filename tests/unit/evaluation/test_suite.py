@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from xpert.evaluation.methods import XpertMethod, device_bytes
-from xpert.evaluation.presets import PRESETS
+from xpert.evaluation.presets import PRESETS, RandomShape
 from xpert.evaluation.results import read_result
 from xpert.evaluation.running import result_file, run_experiments
 from xpert.evaluation.suite import EXPERIMENTS, costs
@@ -88,6 +88,16 @@ MINI = replace(
     similarities=(90,),
     pool_sizes=(2, 5),
     cost_users=2,
+    streamed_shape=RandomShape(
+        name="mini",
+        vocab_size=4096,
+        hidden_size=64,
+        intermediate_size=128,
+        layers=3,
+        heads=4,
+        key_value_heads=2,
+    ),
+    streamed_questions=(1, 3),
     domain_prompts=(24, 20, 20),
     styled_texts=2,
     orders=2,
