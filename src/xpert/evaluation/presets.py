@@ -9,7 +9,7 @@ from xpert.errors import SettingsError, did_you_mean
 from xpert.evaluation.paper.models import BASES, SUMMARIZER
 from xpert.zoo.corpus import STYLES
 
-__all__ = ["PRESETS", "Preset", "TrainedPools", "preset_of"]
+__all__ = ["PRESETS", "Preset", "RandomShape", "TrainedPools", "preset_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,49 @@ class TrainedPools:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RandomShape:
+    """A decoder of the Llama family, input embeddings and output layer one matrix, whose weights are random.
+
+    Attributes:
+        name: Whose shape it is.
+        vocab_size: Rows of the embeddings.
+        hidden_size: Width.
+        intermediate_size: Width of the feed-forward layers.
+        layers: How many.
+        heads: Of queries.
+        key_value_heads: Of keys and values.
+    """
+
+    name: str
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    key_value_heads: int
+
+
+_SMOLLM_135M = RandomShape(
+    name="SmolLM-135M",
+    vocab_size=49152,
+    hidden_size=576,
+    intermediate_size=1536,
+    layers=30,
+    heads=9,
+    key_value_heads=3,
+)
+_LLAMA_1B = RandomShape(
+    name="Llama-3.2-1B",
+    vocab_size=128256,
+    hidden_size=2048,
+    intermediate_size=8192,
+    layers=16,
+    heads=32,
+    key_value_heads=8,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
     """One size.
 
@@ -52,7 +95,10 @@ class Preset:
         draws: Of prompts and users.
         users_a_style: In each draw.
         recorded_prompts: Prompts that each model answers once; a draw asks 50 of them.
-        pool_sizes: At which selection is costed.
+        pool_sizes: At which selection is costed; above the number of styles, adapters at other strengths are added.
+        cost_users: Users whose selection is costed, the same at all sizes; at most one a style of the smallest pool.
+        streamed_shape: Of the summarizer that is streamed.
+        streamed_questions: Numbers of questions that it reads.
         domain_prompts: Prompts of the domains ``general``, ``law`` and ``science``; a set of a domain is 50 of them at most.
         styled_texts: Texts a word that the summarizer writes for its sub-vector.
         orders: Of the models, for the growth of the basis.
@@ -75,6 +121,9 @@ class Preset:
     users_a_style: int
     recorded_prompts: int
     pool_sizes: tuple[int, ...]
+    cost_users: int
+    streamed_shape: RandomShape
+    streamed_questions: tuple[int, ...]
     domain_prompts: tuple[int, int, int]
     styled_texts: int
     orders: int
@@ -105,7 +154,10 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             draws=2,
             users_a_style=2,
             recorded_prompts=100,
-            pool_sizes=(4, 8),
+            pool_sizes=(4, 8, 16),
+            cost_users=8,
+            streamed_shape=_SMOLLM_135M,
+            streamed_questions=(2, 10),
             domain_prompts=(60, 40, 40),
             styled_texts=4,
             orders=5,
@@ -126,7 +178,10 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             draws=5,
             users_a_style=2,
             recorded_prompts=200,
-            pool_sizes=(7, 14, 28),
+            pool_sizes=(14, 28, 56, 84),
+            cost_users=8,
+            streamed_shape=_LLAMA_1B,
+            streamed_questions=(5, 50),
             domain_prompts=(200, 100, 100),
             styled_texts=8,
             orders=10,

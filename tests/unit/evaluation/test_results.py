@@ -17,6 +17,7 @@ from xpert.evaluation.running import PAGE, result_file, result_files, run_experi
 from xpert.evaluation.setting import Setting
 from xpert.evaluation.suite import EXPERIMENTS, Experiment, experiments_of
 from xpert.evaluation.suite.context import Context, Findings
+from xpert.evaluation.suite.strengths import STRENGTHS
 
 DOCS = Path(__file__).parents[3] / "docs"
 LINE = Series(name="ours", x=[1, 2], y=[0.5, 0.25], low=[0.4, 0.2], high=[0.6, 0.3])
@@ -98,7 +99,8 @@ def test_names() -> None:
         preset_of("tin")
     assert len(PRESETS["tiny"].styles) == 8
     for preset in PRESETS.values():
-        assert max(preset.pool_sizes) <= len(preset.styles)
+        assert max(preset.pool_sizes) <= len(STRENGTHS) * len(preset.styles)
+        assert min(preset.pool_sizes) <= len(preset.styles)
         assert 2 * preset.set_size <= min(preset.domain_prompts)
 
 

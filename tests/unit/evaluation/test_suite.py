@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from xpert.evaluation.methods import XpertMethod, device_bytes
-from xpert.evaluation.presets import PRESETS
+from xpert.evaluation.presets import PRESETS, RandomShape
 from xpert.evaluation.results import read_result
 from xpert.evaluation.running import result_file, run_experiments
 from xpert.evaluation.suite import EXPERIMENTS, costs
@@ -29,12 +29,13 @@ def cost(seconds: float, inferences: int = 0, joules: float | None = None) -> di
 
 def row(method: str, user: str, best: str, seconds: float, inferences: int = 0) -> dict[str, Any]:
     told = {"method": method, "models": 4, "user": user, "style": "poetic", "best": best, "why": []}
+    told |= {"best_style": best.partition(" x ")[0], "processor_s": 2 * seconds}
     return {**told, "cost": cost(seconds, inferences, 3.2 * seconds)}
 
 
 ROWS = [
     row(costs.XPERT, "a", "poetic", 0.1),
-    row(costs.XPERT, "b", "poetic", 0.3),
+    row(costs.XPERT, "b", "poetic x 0.8", 0.3),
     row(costs.EXHAUSTIVE, "a", "poetic", 1.0, 200),
     row(costs.EXHAUSTIVE, "b", "formal", 3.0, 200),
 ]
@@ -51,7 +52,9 @@ def test_costs_are_summed_over_users_and_laid_beside_exhaustive_search() -> None
     assert ours["measured_j"] is None
     assert ours["phone_j"] == pytest.approx(0.64)
     table = costs._costs([ours, theirs], 4)
-    assert "| xpert | 100.0% (100.0% to 100.0%) | 2.00 MB | 1.0 | 0 | 5 | 0.200 s | 10.0% | 0.64 J |" in table
+    assert "| xpert | 100.0% (100.0% to 100.0%) | 2.00 MB | 1.0 | 0 | 5 | 0.200 s | 0.400 s | 10.0% | 0.64 J |" in table
+    other_size = {**ours, "models": 8, "processor_s": 0.6}
+    assert "| xpert | 0.400 | 0.600 | 1.50 |" in costs._growth([ours, other_size])
 
 
 def test_accuracy_rows_are_paired_by_user() -> None:
@@ -83,7 +86,18 @@ MINI = replace(
     users_a_style=1,
     recorded_prompts=50,
     similarities=(90,),
-    pool_sizes=(2, 3),
+    pool_sizes=(2, 5),
+    cost_users=2,
+    streamed_shape=RandomShape(
+        name="mini",
+        vocab_size=4096,
+        hidden_size=64,
+        intermediate_size=128,
+        layers=3,
+        heads=4,
+        key_value_heads=2,
+    ),
+    streamed_questions=(1, 3),
     domain_prompts=(24, 20, 20),
     styled_texts=2,
     orders=2,
@@ -111,6 +125,8 @@ def test_every_experiment_runs(name: str, work: Path, tmp_path: Path) -> None:
     assert result.rows
     if name == "table-7":
         users = result.rows["users"]
-        assert {row["cost"]["inferences"] for row in users if row["method"] == costs.EXHAUSTIVE} == {100, 150}
+        assert {row["cost"]["inferences"] for row in users if row["method"] == costs.EXHAUSTIVE} == {100, 250}
         assert {row["cost"]["inferences"] for row in users if row["method"] == costs.XPERT} == {0}
         assert all(row["best"] == row["style"] for row in users if row["method"] == "oracle")
+        assert len({row["user"] for row in users}) == 2
+        assert {one["models"] for one in result.rows["catalogs"].values()} == {2, 5}

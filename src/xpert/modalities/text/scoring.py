@@ -79,7 +79,8 @@ def _losses(model: Any, rows: Sequence[tuple[list[int], int]]) -> Array:
     device = next(model.parameters()).device
     ids, counted = ids.to(device), counted.to(device)
     with torch.inference_mode():
-        logits = model(input_ids=ids, attention_mask=mask.to(device), use_cache=False).logits[:, :-1].float()
-        each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+        logits = model(input_ids=ids, attention_mask=mask.to(device), use_cache=False).logits[:, :-1]
+        told, each = counted.bool(), torch.zeros_like(counted)
+        each[told] = torch.nn.functional.cross_entropy(logits[told].float(), ids[:, 1:][told], reduction="none")
         means = (each * counted).sum(1) / counted.sum(1)
     return np.asarray(means.cpu().numpy(), np.float32)
