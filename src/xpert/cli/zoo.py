@@ -13,6 +13,7 @@ def zoo() -> Outcome:
     from xpert.zoo import adapter_names, names, picture_adapter_names
 
     styles = {name: name for name in adapter_names()}
+    styles |= {name: name.partition("@")[0] for name in names() if "@" in name}
     styles |= {name: name.removeprefix("pictures-") for name in picture_adapter_names()}
     models = []
     for name in names():

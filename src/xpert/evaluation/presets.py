@@ -62,6 +62,7 @@ class Preset:
         tuning_steps: Steps of each tuning.
         mixed_users: Users of each number of mixed styles, who are fine-tuned.
         domain_users: Users of each domain of questions, who are fine-tuned.
+        trainees: Users who are fine-tuned from trained pools, one a style.
         training_steps: Of each fine-tuning of a user, at most.
         pools: Of ``paper``: what is trained. The experiments of the zoo are not for such a preset, and what of it is theirs alone does
             not matter.
@@ -84,6 +85,7 @@ class Preset:
     tuning_steps: int
     mixed_users: int
     domain_users: int
+    trainees: int
     training_steps: int
     pools: TrainedPools | None = None
 
@@ -114,6 +116,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             tuning_steps=100,
             mixed_users=1,
             domain_users=1,
+            trainees=4,
             training_steps=400,
         ),
         Preset(
@@ -134,6 +137,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             tuning_steps=400,
             mixed_users=3,
             domain_users=3,
+            trainees=10,
             training_steps=400,
         ),
     )

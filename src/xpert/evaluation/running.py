@@ -97,7 +97,7 @@ def run_experiments(
     """
     check_workers(workers)
     for one in experiments:
-        check_setting(one, setting)
+        check_setting(one, setting, preset)
     setting.spec()
     found = {one.name: done(out, one, preset, seed, setting) for one in experiments}
     waiting = [one for one in experiments if found[one.name] is None]

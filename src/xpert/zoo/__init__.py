@@ -10,7 +10,16 @@ from pathlib import Path
 
 from xpert.errors import ReferenceNotFoundError, did_you_mean
 
-__all__ = ["PICTURES", "WEIGHTS", "adapter_names", "names", "path", "picture_adapter_names", "picture_names"]
+__all__ = [
+    "PICTURES",
+    "WEIGHTS",
+    "adapter_names",
+    "names",
+    "path",
+    "picture_adapter_names",
+    "picture_names",
+    "pool_names",
+]
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The folder of the shipped models, one sub-folder a model."""
@@ -22,9 +31,11 @@ _PREFIX = "pictures-"
 
 
 def names() -> list[str]:
-    """Names of all shipped models: ``base``, the summarizers, the text adapters in the corpus' order of styles, then the image models."""
+    """Names of all shipped models: ``base``, the summarizers, the text adapters in the corpus' order of styles, those of
+    pools at a similarity, then the image models.
+    """
     whole = [name for name in ("base", "summarizer", "summarizer-small") if (WEIGHTS / name).is_dir()]
-    return whole + adapter_names() + picture_names()
+    return whole + adapter_names() + _all_pools() + picture_names()
 
 
 def picture_names() -> list[str]:
@@ -51,14 +62,35 @@ def adapter_names() -> list[str]:
     return [style for style in STYLES if (WEIGHTS / style / "adapter_config.json").is_file()]
 
 
+def pool_names(similarity: int) -> list[str]:
+    """Names of the shipped adapters of which so many percent of the training texts are in their style, ``<style>@<percent>`` each."""
+    from xpert.zoo.corpus import STYLES
+
+    return [
+        f"{style}@{similarity}" for style in STYLES if (_pooled(style, similarity) / "adapter_config.json").is_file()
+    ]
+
+
 def path(name: str) -> Path:
     """The folder of a shipped model.
 
     Raises:
         xpert.errors.ReferenceNotFoundError: There is no model of that name.
     """
-    folder = WEIGHTS / "pictures" / name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else WEIGHTS / name
     if name not in names():
         near = did_you_mean(name, names())
         raise ReferenceNotFoundError(f"unknown zoo model {name!r}{near}: `xpert zoo` lists all {len(names())}")
-    return folder
+    style, at, similarity = name.partition("@")
+    if at:
+        return _pooled(style, int(similarity))
+    return WEIGHTS / "pictures" / name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else WEIGHTS / name
+
+
+def _all_pools() -> list[str]:
+    pools = WEIGHTS / "pools"
+    found = sorted((int(folder.name) for folder in pools.iterdir()), reverse=True) if pools.is_dir() else []
+    return [name for similarity in found for name in pool_names(similarity)]
+
+
+def _pooled(style: str, similarity: int) -> Path:
+    return WEIGHTS / "pools" / str(similarity) / style

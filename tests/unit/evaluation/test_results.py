@@ -14,6 +14,7 @@ from xpert.evaluation.presets import PRESETS, Preset, preset_of
 from xpert.evaluation.results import Chart, Result, Series, Table, read_result, write_result
 from xpert.evaluation.results_page import results_page
 from xpert.evaluation.running import PAGE, result_file, result_files, run_experiments, write_page
+from xpert.evaluation.setting import Setting
 from xpert.evaluation.suite import EXPERIMENTS, Experiment, experiments_of
 from xpert.evaluation.suite.context import Context, Findings
 
@@ -85,11 +86,12 @@ def test_names() -> None:
     assert [one.name for one in experiments_of("all")] == list(EXPERIMENTS)
     assert experiments_of("table-8") == [EXPERIMENTS["table-8"]]
     assert [one.name for one in experiments_of("all", PRESETS["paper"])] == ["table-5"]
-    assert "table-5" not in [one.name for one in experiments_of("all", PRESETS["tiny"])]
+    assert "table-5" in [one.name for one in experiments_of("all", PRESETS["tiny"])]
     with pytest.raises(SettingsError, match=r"table-8 runs on the zoo, .* cannot run at the preset paper"):
         experiments_of("table-8", PRESETS["paper"])
-    with pytest.raises(SettingsError, match=r"table-5 trains pools, .* cannot run at the preset tiny"):
-        experiments_of("table-5", PRESETS["tiny"])
+    with pytest.raises(SettingsError, match=r"table-5 runs on no such data"):
+        experiments_of("table-5", PRESETS["tiny"], Setting(data="hub"))
+    assert experiments_of("table-5", PRESETS["paper"], Setting(data="hub")) == [EXPERIMENTS["table-5"]]
     with pytest.raises(SettingsError, match=r"no experiment 'tabel-8': .* \(did you mean 'table-8'\?\)"):
         experiments_of("tabel-8")
     with pytest.raises(SettingsError, match=r"preset: expected one of tiny, small, paper, got 'tin'"):

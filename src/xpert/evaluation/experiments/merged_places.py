@@ -135,8 +135,9 @@ def merged_places_table(
     """
     lines: list[list[object]] = []
     names = [field.name for field in fields(MergedPlace)][1:]
-    of = list(groups) if groups is not None else [len(row.weights) for row in rows]
-    for group in dict.fromkeys(of) if groups is not None else sorted(set(of)):
+    members = [len(row.weights) for row in rows]
+    of = members if groups is None else list(groups)
+    for group in sorted(set(members)) if groups is None else dict.fromkeys(of):
         some = [row for row, own in zip(rows, of, strict=True) if own == group]
         mean = {name: float(np.mean([getattr(row, name) for row in some])) for name in names}
         within = [percent(mean["within"]), percent(mean["within_named"])]

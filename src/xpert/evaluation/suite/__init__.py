@@ -21,14 +21,14 @@ EXPERIMENTS: Mapping[str, Experiment] = {one.name: one for one in (*SELECTING, *
 """In the order of the page of results."""
 
 
-def check_setting(experiment: Experiment, setting: Setting) -> None:
-    """Whether an experiment runs in a setting.
+def check_setting(experiment: Experiment, setting: Setting, preset: Preset | None = None) -> None:
+    """Whether an experiment runs in a setting, at a preset; None: at any.
 
     Raises:
         xpert.errors.SettingsError: It does not: it runs on the zoo alone, or on other data than these.
     """
-    if not experiment.runs_on(setting):
-        others = ", ".join(one.name for one in EXPERIMENTS.values() if one.runs_on(setting))
+    if not experiment.runs_on(setting, preset):
+        others = ", ".join(one.name for one in EXPERIMENTS.values() if one.runs_on(setting, preset))
         alone = "on the zoo and by its summarizer alone" if not experiment.elsewhere else "on no such data"
         raise SettingsError(
             f"{experiment.name} runs {alone}, got {setting.told}: leave data and summarizer out, or ask for {others or 'none'}"
@@ -42,12 +42,12 @@ def experiments_of(name: str, preset: Preset | None = None, setting: Setting = U
         xpert.errors.SettingsError: There is none of that name, or it is not one of the preset's, or does not run in the setting.
     """
     if name == ALL:
-        own = [one for one in EXPERIMENTS.values() if preset is None or one.trains == (preset.pools is not None)]
-        return [one for one in own if one.runs_on(setting)]
+        own = [one for one in EXPERIMENTS.values() if preset is None or one.runs_at(preset)]
+        return [one for one in own if one.runs_on(setting, preset)]
     if name not in EXPERIMENTS:
         near = did_you_mean(name, [*EXPERIMENTS, ALL])
         raise SettingsError(f"no experiment {name!r}: expected {ALL} or one of {', '.join(EXPERIMENTS)}{near}")
     if preset is not None:
         EXPERIMENTS[name].check_preset(preset)
-    check_setting(EXPERIMENTS[name], setting)
+    check_setting(EXPERIMENTS[name], setting, preset)
     return [EXPERIMENTS[name]]

@@ -27,12 +27,13 @@ class Experiment:
         title: As the page of results has it.
         paper: What the paper reports.
         here: What differs in the setting.
-        function: ``module:attribute`` of what runs it, within this package; imported at use.
+        function: ``module:attribute`` of what runs it on the zoo, within this package, imported at use; empty: nothing does.
         spec: From the preset: what it is run on.
-        trains: Whether it trains pools, as the preset ``paper`` has them; else it is for the other presets.
+        trained: What runs it at presets that train pools on named models (``paper``); empty: it is not one of theirs.
         elsewhere: What differs from the paper on other data than the zoo's, or by another summarizer; empty: it runs on the zoo and by its
             summarizer alone.
         on: On whose data it runs beside the zoo's (`xpert.evaluation.setting.Kind`).
+        trained_on: The same at presets that train pools on named models.
         needs: Packages beside the core's, and the extra that brings them.
     """
 
@@ -45,7 +46,12 @@ class Experiment:
     needs: Mapping[str, str]
     elsewhere: str = ""
     on: tuple[Kind, ...] = ()
-    trains: bool = False
+    trained_on: tuple[Kind, ...] = ()
+    trained: str = ""
+
+    def runs_at(self, preset: Preset) -> bool:
+        """Whether it is one of a preset's."""
+        return bool(self.trained if preset.pools else self.function)
 
     def check_preset(self, preset: Preset) -> None:
         """Whether it is one of a preset's.
@@ -53,17 +59,19 @@ class Experiment:
         Raises:
             xpert.errors.SettingsError: It is not.
         """
-        if self.trains != (preset.pools is not None):
+        if not self.runs_at(preset):
             told = (
-                "trains pools, as the preset paper has them"
-                if self.trains
-                else "runs on the zoo, at the presets tiny and small"
+                "runs on the zoo, at the presets tiny and small"
+                if self.function
+                else "trains pools, at the preset paper"
             )
             raise SettingsError(f"{self.name} {told}: it cannot run at the preset {preset.name}")
 
-    def runs_on(self, setting: Setting) -> bool:
-        """Whether it runs on such data, and by another summarizer."""
-        return setting.is_usual or (bool(self.elsewhere) and setting.kind in ("zoo", *self.on))
+    def runs_on(self, setting: Setting, preset: Preset | None = None) -> bool:
+        """Whether it runs on such data, and by another summarizer, at a preset; None: at any."""
+        on = self.trained_on if preset and preset.pools else self.on
+        on = (*on, *self.trained_on) if preset is None else on
+        return setting.is_usual or (bool(self.elsewhere) and setting.kind in ("zoo", *on))
 
     def check(self) -> None:
         """Whether what it needs is installed.
@@ -77,5 +85,5 @@ class Experiment:
 
     def run(self, context: Context) -> Findings:
         """Run it."""
-        module, attribute = self.function.split(":")
+        module, attribute = (self.trained if context.preset.pools else self.function).split(":")
         return getattr(importlib.import_module(f"{_SUITE}.{module}"), attribute)(context)
