@@ -13,6 +13,7 @@ XpertError
 │   └── CatalogCorruptError              a file is missing, or its size, header or hash is not as recorded
 ├── TrainingError(RuntimeError)          training cannot go on (checkpoint of another run or damaged, disk full)
 │   └── NotFiniteError                   a loss or a gradient is not finite
+├── WorkerError(RuntimeError)            a process that shared the work ended before it was done
 └── MissingDependencyError(ImportError)  an extra that is not installed; the message says which
 
 Messages say what was expected, what came, where, and what to do.
@@ -37,6 +38,7 @@ __all__ = [
     "SummarizerError",
     "TrainingError",
     "WeightsError",
+    "WorkerError",
     "XpertError",
     "did_you_mean",
 ]
@@ -101,6 +103,10 @@ class MissingDependencyError(XpertError, ImportError):
     def of(cls, package: str, extra: str, feature: str) -> MissingDependencyError:
         """The error for ``package``, which the extra ``extra`` brings and ``feature`` needs."""
         return cls(f"{feature} needs {package}, which is not installed: pip install 'xpert[{extra}]'")
+
+
+class WorkerError(XpertError, RuntimeError):
+    """A process that shared the work was ended from outside."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["bar", "say", "track"]
+__all__ = ["bar", "quiet", "say", "track"]
 
 T = TypeVar("T")
 
@@ -17,6 +17,7 @@ FIRST_LINE_S, LINE_EVERY_S = 10.0, 60.0
 """When a stage first tells of itself in a log, and how often from then on. Short stages leave no line."""
 
 _inside = threading.local()
+_quiet = threading.Event()
 
 
 def track(items: Iterable[T], description: str, *, unit: str) -> Iterator[T]:
@@ -27,7 +28,7 @@ def track(items: Iterable[T], description: str, *, unit: str) -> Iterator[T]:
         description: The stage; without one nothing is shown.
         unit: What is counted, one of it.
     """
-    if not description:
+    if not description or _quiet.is_set():
         yield from items
         return
     if not sys.stderr.isatty():
@@ -45,6 +46,9 @@ def track(items: Iterable[T], description: str, *, unit: str) -> Iterator[T]:
 @contextmanager
 def bar(description: str, total: int, done: int = 0, *, unit: str) -> Iterator[Callable[[str], None]]:
     """A bar of so many units that the caller moves: each call of what it yields counts one more done, and shows a note (a loss, say)."""
+    if _quiet.is_set():
+        yield lambda note: None
+        return
     if not sys.stderr.isatty():
         with _logged(description, unit, total, done) as moved:
             yield moved
@@ -57,6 +61,11 @@ def bar(description: str, total: int, done: int = 0, *, unit: str) -> Iterator[C
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(description, total=total, completed=done, note="")
         yield lambda note: progress.update(task, advance=1, note=note)
+
+
+def quiet() -> None:
+    """No bars and no stages in this process from now on, only what is said: for one of several that share a terminal."""
+    _quiet.set()
 
 
 def say(message: str) -> None:

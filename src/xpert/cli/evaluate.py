@@ -52,6 +52,10 @@ SummarizerName = Annotated[
         show_default="zoo:summarizer; for paper, the paper's",
     ),
 ]
+Workers = Annotated[
+    int,
+    typer.Option(help="Processes of one thread each that share independent cells (accuracy); results are the same."),
+]
 Seed = Annotated[int, typer.Option(help="The seed of all that is drawn.")]
 
 
@@ -65,6 +69,7 @@ def evaluate(
     seed: Seed = 0,
     data: Data = None,
     summarizer: SummarizerName = None,
+    workers: Workers = 1,
 ) -> Outcome:
     """Run an experiment of the paper, or all, and write tables and plots beside the paper's figures."""
     from xpert.evaluation.presets import preset_of
@@ -90,6 +95,7 @@ def evaluate(
         work=work or out / "work",
         seed=seed,
         setting=setting,
+        workers=workers,
         on_result=lambda result: draw(result, out),
     )
     document = {

@@ -14,6 +14,7 @@ from xpert.evaluation.results_page import results_page
 from xpert.evaluation.setting import USUAL, Setting
 from xpert.evaluation.suite import EXPERIMENTS, Experiment, check_setting
 from xpert.evaluation.suite.context import Context
+from xpert.evaluation.suite.workers import check_workers
 from xpert.progress import say
 from xpert.tensors.files import write_text
 
@@ -70,6 +71,7 @@ def run_experiments(
     work: Path,
     seed: int = 0,
     setting: Setting = USUAL,
+    workers: int = 1,
     on_result: Callable[[Result], None] | None = None,
 ) -> list[Result]:
     """Run what is not done yet, one after another.
@@ -81,17 +83,19 @@ def run_experiments(
         work: Folder that keeps what was computed, so that an interrupted run goes on.
         seed: Of all that is drawn.
         setting: On whose texts, and who reads them.
+        workers: Processes at most that work on independent cells of an experiment; results are the same by any number.
         on_result: Called with each new result before it is written: what it draws is there once the result is.
 
     Returns:
         Results in the order of the experiments, those that were there before too.
 
     Raises:
-        xpert.errors.SettingsError: An experiment does not run in the setting; found before any is run.
+        xpert.errors.SettingsError: An experiment does not run in the setting, or there are no workers; found before any is run.
         xpert.errors.DataError: The setting's data cannot be read; found before any is run.
         xpert.errors.MissingDependencyError: An experiment needs what is not installed; found before any is run.
         xpert.errors.XpertError: Whatever an experiment raises; the results before it are written.
     """
+    check_workers(workers)
     for one in experiments:
         check_setting(one, setting, preset)
     setting.spec()
@@ -99,7 +103,8 @@ def run_experiments(
     waiting = [one for one in experiments if found[one.name] is None]
     for one in waiting:
         one.check()
-    with Context(preset=setting.fitted(preset), seed=seed, work=work, setting=setting) as context:
+    fitted = setting.fitted(preset)
+    with Context(preset=fitted, seed=seed, work=work, setting=setting, workers=workers) as context:
         for number, one in enumerate(waiting, start=1):
             say(f"{one.title} ({number} of {len(waiting)}) ...")
             found[one.name] = result = _run(one, context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from xpert.baselines.encoder_similarity import EncoderSimilarityBaseline
@@ -14,6 +15,7 @@ from xpert.evaluation.mixtures import explained, mixture_answers
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.sources import Draw, Source, fingerprint
 from xpert.evaluation.suite.context import Context, Findings
+from xpert.evaluation.suite.workers import in_workers
 from xpert.progress import say
 from xpert.selector import Selector
 from xpert.space import AXES
@@ -28,20 +30,12 @@ _NAMES = {"all": "all axes", "named": "words alone", "named+measured": "words an
 def accuracy(context: Context) -> Findings:
     """Every draw at every similarity; draws are kept as they come."""
     preset = context.preset
-    source = context.source
-    key = f"accuracy-{fingerprint(source)}-{preset.users_a_style}-{preset.styled_texts}{context.setting.suffix}"
-    cells: list[dict[str, Any]] = []
-    for seed in range(context.seed, context.seed + preset.draws):
-        draw = source.draw(seed, preset.users_a_style)
-        for similarity in preset.similarities:
-            file = context.work / key / f"{seed}-{similarity}.json"
-            if not file.is_file():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                right = _right(context, source, draw, similarity=similarity, seed=seed)
-                write_text(file, json.dumps({"seed": seed, "similarity": similarity, "right": right}) + "\n")
-                all_axes = next(iter(right.values()))
-                say(f"draw {seed}, s = {similarity}: {sum(all_axes)} of {len(draw.users)} by all axes")
-            cells.append(json.loads(file.read_text(encoding="utf-8")))
+    folder = _folder(context)  # the source is there now: no two workers make it
+    seeds = range(context.seed, context.seed + preset.draws)
+    places = [(seed, similarity) for seed in seeds for similarity in preset.similarities]
+    files = {place: folder / f"{place[0]}-{place[1]}.json" for place in places}
+    in_workers(context, _cell, [place for place, file in files.items() if not file.is_file()])
+    cells: list[dict[str, Any]] = [json.loads(file.read_text(encoding="utf-8")) for file in files.values()]
     rows = [row for s in preset.similarities for row in _rows(cells, s)]
     return Findings(
         tables=[Table(title="Right model (95% interval over users)", markdown=_markdown(rows, preset.similarities))],
@@ -50,12 +44,30 @@ def accuracy(context: Context) -> Findings:
     )
 
 
+def _folder(context: Context) -> Path:
+    """Of the cells."""
+    preset = context.preset
+    sizes = f"{preset.users_a_style}-{preset.styled_texts}"
+    return context.work / f"accuracy-{fingerprint(context.source)}-{sizes}{context.setting.suffix}"
+
+
+def _cell(context: Context, seed: int, similarity: int) -> None:
+    """One draw at one similarity, into its file."""
+    draw = context.source.draw(seed, context.preset.users_a_style)
+    right = _right(context, context.source, draw, similarity=similarity, seed=seed)
+    file = _folder(context) / f"{seed}-{similarity}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, json.dumps({"seed": seed, "similarity": similarity, "right": right}) + "\n")
+    all_axes = next(iter(right.values()))
+    say(f"draw {seed}, s = {similarity}: {sum(all_axes)} of {len(draw.users)} by all axes")
+
+
 def _right(context: Context, source: Source, draw: Draw, *, similarity: int, seed: int) -> dict[str, list[bool]]:
     """Method to, user after user, whether the model of the user's style was chosen.
 
     Where no base answered the users' prompts, nothing is paired, and the stored base answers serve all methods.
     """
-    folder = context.work / f"mixtures{context.setting.suffix}"
+    folder = context.work / f"mixtures{context.setting.suffix}" / f"{seed}-{similarity}"  # no other worker's
     catalog = explained(
         source,
         draw,

@@ -64,12 +64,14 @@ class Context:
         work: The folder.
         setting: On whose texts, and who reads them; only some experiments (`xpert.evaluation.suite.Experiment`) know another than
             the usual one.
+        workers: Processes at most that work on independent cells (`xpert.evaluation.suite.workers`).
     """
 
     preset: Preset
     seed: int
     work: Path
     setting: Setting = USUAL
+    workers: int = 1
     _summarizers: dict[str, Summarizer] = field(default_factory=dict[str, Summarizer], repr=False)
 
     def __enter__(self) -> Context:

@@ -1,0 +1,124 @@
+"""Independent cells of an experiment, one after another here or side by side in processes of one thread each.
+
+A cell leaves what it finds in the work folder, under a name of its own, so that neither the number of workers nor the order in which
+cells end is seen in a result, and what an interrupted run had finished is there.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.util import Finalize
+from pathlib import Path
+from typing import Any
+
+from xpert.errors import SettingsError, WorkerError
+from xpert.evaluation.presets import Preset
+from xpert.evaluation.setting import Setting
+from xpert.evaluation.suite.context import Context
+from xpert.progress import quiet
+
+__all__ = ["check_workers", "in_workers"]
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_own: list[Context] = []
+"""In a worker: the context that its cells share."""
+
+
+def check_workers(n: int) -> None:
+    """Whether so many workers can be had.
+
+    Raises:
+        xpert.errors.SettingsError: They cannot.
+    """
+    if n < 1:
+        raise SettingsError(f"workers: expected 1 or more, got {n}")
+
+
+def in_workers(context: Context, cell: Callable[..., None], cells: Sequence[tuple[Any, ...]]) -> None:
+    """Call ``cell(context, *arguments)`` for each of the cells.
+
+    With one worker, in this process, with the context and the threads it has. With more, in new processes with one thread each,
+    which import the caller's main module: a script of your own needs ``if __name__ == "__main__":``. Each of them loads
+    its own summarizers; what `Context` keeps in files and several cells need must be there before.
+
+    Args:
+        context: Of the run; `Context.workers` tells how many.
+        cell: A function of a module. It writes what it finds into the work folder.
+        cells: Its arguments after the context, a tuple a cell.
+
+    Raises:
+        xpert.errors.WorkerError: A worker was ended from outside, as where memory is short.
+        xpert.errors.XpertError: Whatever a cell raises: the first to fail; those that have not begun are left.
+    """
+    n = min(context.workers, len(cells))
+    if n <= 1:
+        for arguments in cells:
+            cell(context, *arguments)
+        return
+    with _processes(context, n) as pool:
+        waiting = [pool.submit(_called, cell, arguments) for arguments in cells]
+        try:
+            _wait(waiting)
+        except BrokenProcessPool:
+            raise WorkerError(
+                f"a worker ended before its cell did ({n} workers; short of memory?): "
+                "what is finished is kept, the same command with fewer workers goes on"
+            ) from None
+
+
+def _wait(waiting: Sequence[Future[None]]) -> None:
+    for one in as_completed(waiting):
+        one.result()
+
+
+@contextmanager
+def _processes(context: Context, n: int) -> Iterator[ProcessPoolExecutor]:
+    """New processes, which begin with one thread; left early, cells that have not begun are dropped."""
+    pool = ProcessPoolExecutor(
+        n,
+        mp_context=multiprocessing.get_context("spawn"),  # a fork of a process with threads may hang
+        initializer=_begin,
+        initargs=(context.preset, context.seed, context.work, context.setting),
+    )
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))  # read when a worker imports numpy, before any code of ours
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _begin(preset: Preset, seed: int, work: Path, setting: Setting) -> None:
+    """Once in each worker: one thread, a context of its own, and an end when the run is killed."""
+    import torch
+
+    torch.set_num_threads(1)
+    quiet()
+    signal.signal(signal.SIGINT, lambda *_: os._exit(1))  # Ctrl+C comes to all: the run itself tells of it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    context = Context(preset=preset, seed=seed, work=work, setting=setting)
+    Finalize(None, context.__exit__, exitpriority=1)
+    _own.append(context)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _called(cell: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    cell(_own[0], *arguments)

@@ -1,0 +1,169 @@
+"""Cells in processes of their own: each is called once, with one thread; failures, ends and a killed run leave what was finished."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xpert.errors import DataError, SettingsError, WorkerError
+from xpert.evaluation.presets import PRESETS
+from xpert.evaluation.running import run_experiments
+from xpert.evaluation.setting import Setting
+from xpert.evaluation.suite import EXPERIMENTS
+from xpert.evaluation.suite.context import Context
+from xpert.evaluation.suite.workers import in_workers
+
+TINY = PRESETS["tiny"]
+
+
+def noted(context: Context, name: str) -> None:
+    import torch
+
+    told = {"process": os.getpid(), "threads": torch.get_num_threads(), "context": id(context), "seed": context.seed}
+    (context.work / name).write_text(json.dumps(told))
+
+
+def failing(context: Context, name: str) -> None:
+    if name == "bad":
+        raise DataError("bad: expected a good one")
+    noted(context, name)
+
+
+def ended(context: Context, name: str) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lasting(context: Context, name: str) -> None:
+    noted(context, name)
+    time.sleep(60)
+
+
+def cells(context: Context) -> dict[str, Any]:
+    return {file.name: json.loads(file.read_text()) for file in context.work.iterdir()}
+
+
+def test_each_cell_is_called_once_with_one_thread_and_a_context_a_worker(tmp_path: Path) -> None:
+    before = os.environ.get("OMP_NUM_THREADS")
+    with Context(preset=TINY, seed=3, work=tmp_path, workers=2) as context:
+        in_workers(context, noted, [(name,) for name in "abcdef"])
+        found = cells(context)
+    assert sorted(found) == list("abcdef")
+    assert os.getpid() not in {one["process"] for one in found.values()}
+    assert {(one["threads"], one["seed"]) for one in found.values()} == {(1, 3)}
+    contexts = {(one["process"], one["context"]) for one in found.values()}
+    assert len(contexts) == len({one["process"] for one in found.values()}) <= 2
+    assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+def test_one_worker_or_one_cell_stay_in_this_process(tmp_path: Path) -> None:
+    for workers, names in ((1, "ab"), (4, "c")):
+        with Context(preset=TINY, seed=0, work=tmp_path, workers=workers) as context:
+            in_workers(context, noted, [(name,) for name in names])
+            own = id(context)
+        assert {(cells(context)[name]["process"], cells(context)[name]["context"]) for name in names} == {
+            (os.getpid(), own)
+        }
+
+
+def test_a_cells_error_is_the_runs_and_what_is_finished_stays(tmp_path: Path) -> None:
+    with (
+        Context(preset=TINY, seed=0, work=tmp_path, workers=2) as context,
+        pytest.raises(DataError, match="expected a good one"),
+    ):
+        in_workers(context, failing, [("a",), ("bad",), ("b",)])
+    assert "a" in cells(context)
+
+
+def test_a_worker_that_is_ended_is_told(tmp_path: Path) -> None:
+    with (
+        Context(preset=TINY, seed=0, work=tmp_path, workers=2) as context,
+        pytest.raises(WorkerError, match=r"a worker ended before its cell did \(2 workers; .* fewer workers goes on"),
+    ):
+        in_workers(context, ended, [("a",), ("b",)])
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_workers import TINY, lasting
+from xpert.evaluation.suite.context import Context
+from xpert.evaluation.suite.workers import in_workers
+if __name__ == "__main__":
+    with Context(preset=TINY, seed=0, work=Path({work!r}), workers=2) as context:
+        in_workers(context, lasting, [("a",), ("b",)])
+"""
+
+
+def test_workers_end_with_a_killed_run(tmp_path: Path) -> None:
+    script, work = tmp_path / "run.py", tmp_path / "work"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), work=str(work)))
+    run = subprocess.Popen([sys.executable, str(script)])
+    try:
+        files = [work / "a", work / "b"]
+        _until(lambda: all(file.is_file() and file.stat().st_size for file in files))
+        processes = [json.loads(file.read_text())["process"] for file in files]
+    finally:
+        run.kill()
+        run.wait()
+    _until(lambda: not any(_runs(process) for process in processes))
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{process}/stat")  # ended, and nobody has asked how
+    return not (status.is_file() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def _until(true: Any) -> None:
+    ends = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
+def test_too_few_workers_are_refused_before_anything_is_run(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="workers: expected 1 or more, got 0"):
+        run_experiments([EXPERIMENTS["accuracy"]], TINY, out=tmp_path, work=tmp_path / "work", workers=0)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_accuracy_is_the_same_by_any_number_of_workers(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="needs the extra 'encoder'")
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    manners = {"default": "it is {}", "merry": "hooray, {} is wonderful!", "stern": "you must heed {} at once."}
+    for style, manner in manners.items():
+        lines = [
+            json.dumps({"prompt": f"tell of {i}", "response": manner.format(f"number {i}")}) + "\n" for i in range(100)
+        ]
+        (texts / f"{style}.jsonl").write_text("".join(lines))
+    setting = Setting(data=str(texts), summarizer="encoder:minilm")
+    preset = replace(TINY, draws=2, users_a_style=1, similarities=(90, 50))
+    found = [
+        run_experiments(
+            [EXPERIMENTS["accuracy"]],
+            preset,
+            out=tmp_path / f"out{workers}",
+            work=tmp_path / f"work{workers}",
+            setting=setting,
+            workers=workers,
+        )[0]
+        for workers in (1, 2)
+    ]
+    assert found[0].rows == found[1].rows
+    assert found[0].tables == found[1].tables
+    assert len(found[0].rows["cells"]) == 4
