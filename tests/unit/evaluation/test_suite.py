@@ -57,6 +57,15 @@ def test_costs_are_summed_over_users_and_laid_beside_exhaustive_search() -> None
     assert "| xpert | 0.400 | 0.600 | 1.50 |" in costs._growth([ours, other_size])
 
 
+def test_processor_seconds_that_hold_the_servers_work_are_not_told() -> None:
+    encoder = [costs._timed({**one, "method": costs._ENCODER}) for one in ROWS[:2]]
+    assert [one["processor_s"] for one in encoder] == [None, None]
+    assert costs._timed(ROWS[0]) == ROWS[0]
+    told = costs._summary([*encoder, *ROWS[2:]], costs._ENCODER, 4)
+    assert (told["processor_s"], told["of_exhaustive"]) == (None, None)
+    assert "| 0.200 s | - | - |" in costs._costs([told], 4)
+
+
 def test_accuracy_rows_are_paired_by_user() -> None:
     ours, other = "xpert, all axes", "encoder similarity (MiniLM)"
     cells = [

@@ -13,11 +13,11 @@ SELECTING: tuple[Experiment, ...] = (
         title="Table 7 and Figure 12: what selecting costs",
         paper="Llama-3.2-1B, 28 models, download / compute / energy: exhaustive search 1.26 h / 48.3 min / 13.1 kJ; Bayesian optimization 1.26 h / 45.5 min / 12.1 kJ; HyperBand 1.26 h / "
         "40.0 min / 10.3 kJ; XPerT 2.7 min / 13.8 min / 3.7 kJ. With more models the baselines grow linearly, XPerT stays flat.",
-        here="The shipped zoo (every answer in its style), users whose text no model saw, on this machine: a summarizer of 0.9 million parameters reads 50 pairs, where the paper streams one of 8 billion. A pool larger than the "
-        "number of styles holds the same adapters again at 0.8 and 0.6 of their strength; a choice is right when the style is the user's, at whatever strength. Seconds begin when base or summarizer are in memory, and were "
-        "taken beside whatever else the machine did. Where there are processor seconds, they are of one thread, shares of exhaustive search are of these, users are the same in all pools, and a summarizer that has just been "
-        "loaded reads for each selection; where there are none, one user a style was measured, and the summarizer had met the base's answers before. Downloads are bytes, without the summarizer. Energy is a Pixel 7's by its "
-        "power times this machine's seconds: an estimate. What is reckoned at the paper's sizes was not run: tokens are of the zoo's texts by the tokenizer of its base, which needs more of them than a large model's.",
+        here="The shipped zoo (every answer in its style), users whose text no model saw, the same in all pools, on this machine: a summarizer of 0.9 million parameters reads 50 pairs, where the paper streams one "
+        "of 8 billion. A pool larger than the number of styles holds the same adapters again at 0.8 and 0.6 of their strength; a choice is right when the style is the user's, at whatever strength. Seconds begin when base or "
+        "summarizer are in memory, and were taken beside whatever else the machine did; processor seconds are this process's, one thread, and shares of exhaustive search are of these; the encoder's are not told, for its run holds the server's work. A summarizer that has just been loaded "
+        "reads for each selection. Downloads are bytes, without the summarizer. Energy is a Pixel 7's by its power times this machine's seconds: an estimate. What is reckoned at the paper's sizes was not run: the "
+        "zoo's texts, counted by the tokenizer of its base, which needs more tokens for the same text than a large model's.",
         elsewhere=ELSEWHERE
         + " Seconds begin when base or summarizer are in memory; energy is a Pixel 7's by its power times this machine's seconds: an estimate.",
         on=("pool",),
