@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from xpert.errors import ReferenceNotFoundError, SettingsError
-from xpert.zoo import adapter_names, names, path, picture_names
+from xpert.zoo import adapter_names, names, path, picture_names, pool_names
 from xpert.zoo.corpus import PROPERTIES, STYLES, properties_of
 from xpert.zoo.making import summarizer as making
 from xpert.zoo.making.base import BaseSettings, make_base, new_llama
@@ -28,7 +28,9 @@ def weights(model: Any) -> torch.Tensor:
 
 
 def test_every_style_is_shipped() -> None:
-    assert names() == ["base", "summarizer", *STYLES, *picture_names()]
+    pooled = [*pool_names(90), *pool_names(50)]
+    assert names() == ["base", "summarizer", *STYLES, *pooled, *picture_names()]
+    assert len(pooled) == 16
     assert adapter_names() == list(STYLES)
     with pytest.raises(ReferenceNotFoundError, match="unknown zoo model 'nobody'"):
         path("nobody")
