@@ -22,6 +22,7 @@ from xpert.examples import load_examples, load_prompts
 from xpert.modalities import load_modality, modality_of
 from xpert.progress import say
 from xpert.prompts import shipped_prompts
+from xpert.references import describe
 from xpert.types import Example
 from xpert.zoo.corpus import STYLES, examples
 
@@ -131,10 +132,10 @@ class OwnCast:
 
     @property
     def fingerprint(self) -> str:
-        """Eight letters that change with any reference or text."""
+        """Eight letters that change with any reference, text, or weights that are at hand."""
         texts = {name: [(one.prompt, one.response) for one in own] for name, own in self.texts.items()}
         asked = self._prompts.read_text(encoding="utf-8") if self._prompts else ""
-        told = json.dumps([self.base, dict(self.models), texts, asked])
+        told = json.dumps([[_identity(one) for one in (self.base, *self.models.values())], texts, asked])
         return hashlib.sha256(told.encode()).hexdigest()[:8]
 
     def users(self, seed: int, n_texts: int, similarity: float, said: SaidByBase) -> list[DemoUser]:
@@ -168,11 +169,15 @@ class OwnCast:
         """What base and models answer.
 
         Raises:
-            xpert.errors.DataError: There are too few prompts.
+            xpert.errors.DataError: There are too few prompts, or users wrote about some of them.
         """
         asked = self.prompts(n_prompts, 0)
         if len(asked) < N_PAIRS:
             raise DataError(f"{self._prompts}: expected {N_PAIRS} prompts or more, got {len(asked)}")
+        if both := {str(one.prompt) for own in self.texts.values() for one in own} & set(asked):
+            raise DataError(
+                f"{self._file}: expected users' texts on other prompts than the models are asked, got {min(both)!r} in both"
+            )
         return PoolAnswers(self, asked, work / f"{self.name}-answers")
 
 
@@ -246,6 +251,11 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(told.get("prompts", ""), str):
         raise DataError(f"{file}: expected 'prompts' as the name of a file")
     return told
+
+
+def _identity(reference: str) -> str:
+    """The weights' digest where they are at hand, else the reference: nothing is downloaded to plan a run."""
+    return describe(reference).sha256 if Path(reference).exists() or reference.startswith("zoo:") else reference
 
 
 def _reference(file: Path, told: str) -> str:

@@ -148,7 +148,7 @@ def fingerprint(source: Source) -> str:
 def kept_answers(
     work: Path, prober: Prober, name: str, references: tuple[str, str | None], prompts: Sequence[str]
 ) -> Mapping[str, str]:
-    """What a model says to prompts (greedy), asked for once; other weights are another file.
+    """What a model says to prompts (greedy), asked for once; other weights or prompts are another file.
 
     Args:
         work: Folder of the files.
@@ -159,7 +159,8 @@ def kept_answers(
     """
     base, model = references
     weights = "-".join(describe(reference).sha256[:8] for reference in (base, model or base))
-    file = work / f"{name}-{weights}-{len(prompts)}.json"
+    asked = hashlib.sha256(json.dumps(list(prompts)).encode()).hexdigest()[:8]
+    file = work / f"{name}-{weights}-{asked}.json"
     if not file.is_file():
         told = prober.answer(model, prompts, Generation())
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -88,7 +88,8 @@ def path(name: str) -> Path:
 
 def _all_pools() -> list[str]:
     pools = WEIGHTS / "pools"
-    found = sorted((int(folder.name) for folder in pools.iterdir()), reverse=True) if pools.is_dir() else []
+    folders = pools.iterdir() if pools.is_dir() else []
+    found = sorted((int(folder.name) for folder in folders if folder.name.isdecimal()), reverse=True)
     return [name for similarity in found for name in pool_names(similarity)]
 
 

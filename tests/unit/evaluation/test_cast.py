@@ -152,3 +152,21 @@ def test_an_experiment_on_ones_own_models(name: str, file: Path, tmp_path: Path)
     assert result.tables
     assert EXPERIMENTS[name].elsewhere in (tmp_path / "out" / "results.md").read_text()
     assert not (tmp_path / "work" / "zoo-answers").exists()
+
+
+def test_users_who_wrote_about_what_the_models_are_asked_are_refused(file: Path, tmp_path: Path) -> None:
+    file.with_name("prompts.txt").write_text("".join(f"say something of {i}\n" for i in range(60)) + "tell me of 7\n")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"prompts": "prompts.txt"}))
+    with pytest.raises(
+        DataError, match=r"pool.json: expected users' texts on other prompts .* got 'tell me of 7' in both"
+    ):
+        OwnCast(file).source(tmp_path, 61)
+
+
+def test_other_weights_under_the_same_name_are_another_pool(file: Path, tiny_base: Path, tmp_path: Path) -> None:
+    from xpert.testing.tiny import tiny_adapter
+
+    before = OwnCast(file).fingerprint
+    (file.parent / "adapters" / "poet").unlink()
+    tiny_adapter(tiny_base, file.parent / "adapters" / "poet", seed=77)
+    assert OwnCast(file).fingerprint != before

@@ -28,6 +28,7 @@ def row(style: str, *, selected: str, steps: int | None, seconds: float, texts: 
         "seconds_base": 30.0,
         "steps_selected": steps,
         "seconds_selected": seconds,
+        "met_at_start": False,
         "texts": 40,
         "texts_selected": texts,
     }

@@ -23,6 +23,7 @@ from xpert.modalities import load_modality, modality_of
 from xpert.probing import choose_prompts
 from xpert.prompts import shipped_prompts
 from xpert.protocols import SubvectorSource, Summarizer
+from xpert.references import describe
 from xpert.subvectors.contrastive import ContrastiveSubvectors
 from xpert.summarizers import load_summarizer
 from xpert.summarizers.encoder import EncoderSummarizer
@@ -172,7 +173,7 @@ class Context:
 
     def said_by_base(self, users: Sequence[DemoUser]) -> dict[str, str]:
         """The base's answers to the prompts of users who are nobody, the corpus' or one's own texts': kept in a file."""
-        file = self.work / f"base-answers{self.setting.suffix}.json"
+        file = self.work / f"base-answers-{describe(self.cast.base).sha256[:8]}.json"
         kept: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         asked = [example for user in users for example in user.examples if str(example.prompt) not in kept]
         if asked:

@@ -110,7 +110,9 @@ def _users(context: Context) -> list[DemoUser]:
 
 def _file(context: Context, user: DemoUser) -> Path:
     sizes = "-".join(str(size) for size in context.preset.pool_sizes)
-    name = f"{context.preset.name}-{context.seed}-{sizes}-{user.style}{context.setting.suffix}.json"
+    own = context.setting.own
+    mark = f"{context.setting.suffix}{f'-{own.fingerprint}' if own else ''}"
+    name = f"{context.preset.name}-{context.seed}-{sizes}-{user.style}{mark}.json"
     return context.work / "selection-costs" / name
 
 

@@ -36,7 +36,12 @@ def table_6(context: Context) -> Findings:
     names = ["BLEU", "ROUGE-1", "ROUGE-L"]
     header = ["start", *names, *(f"{name}, less scratch" for name in names)]
     return Findings(
-        tables=[Table(title="BLEU and ROUGE, 0 to 100 (95% interval over prompts)", markdown=markdown(header, cells))],
+        tables=[
+            Table(
+                title="BLEU and ROUGE, 0 to 100 (95% interval over the prompts of these users)",
+                markdown=markdown(header, cells),
+            )
+        ],
         rows={"rows": rows, "answers": said},
     )
 

@@ -51,7 +51,7 @@ def table_5(context: Context) -> Findings:
         tables=[
             Table(title="Right model (95% interval over users)", markdown=_accuracy(summaries)),
             Table(
-                title="Fine-tuning to the loss of scratch (means over users, 95% intervals)",
+                title="Fine-tuning to the loss of scratch (means over the users who got there, of the base over all; 95% intervals)",
                 markdown=_cost(rows, summaries),
             ),
             Table(title="User by user (-: not within the bound)", markdown=_users(rows)),
@@ -121,8 +121,9 @@ def trainees(context: Context) -> list[Trainee]:
 
 
 def trainee_folder(context: Context, trainee: Trainee) -> Path:
-    """Where a user's trainings lie."""
-    return context.work / "starts" / f"{trainee.style}-{context.preset.training_steps}-{context.seed}"
+    """Where a user's trainings lie; another pool may give another start."""
+    kind = f"{len(context.preset.styles)}-{context.preset.training_steps}-{context.seed}{context.setting.suffix}"
+    return context.work / "starts" / f"{trainee.style}-{kind}"
 
 
 def compared(context: Context, trainee: Trainee, similarity: int, name: str) -> StartsReport:
@@ -274,7 +275,7 @@ def _users(rows: Sequence[Mapping[str, Any]]) -> str:
             row["similarity"],
             row["selected"],
             row["steps_base"],
-            _or_dash(row["steps_selected"]),
+            f"{row['steps_selected']} (at its start)" if row["met_at_start"] else _or_dash(row["steps_selected"]),
             "-" if row["steps_selected"] is None else percent(_saved(row, "steps")),
             _or_dash(row["texts_selected"]),
         ]

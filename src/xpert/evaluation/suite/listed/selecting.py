@@ -15,7 +15,7 @@ SELECTING: tuple[Experiment, ...] = (
         "40.0 min / 10.3 kJ; XPerT 2.7 min / 13.8 min / 3.7 kJ. With more models the baselines grow linearly, XPerT stays flat.",
         here="The shipped zoo (every answer in its style), users whose text no model saw, the same in all pools, on this machine: a summarizer of 0.9 million parameters reads 50 pairs, where the paper streams one "
         "of 8 billion. A pool larger than the number of styles holds the same adapters again at 0.8 and 0.6 of their strength; a choice is right when the style is the user's, at whatever strength. Seconds begin when base or "
-        "summarizer are in memory, and were taken beside whatever else the machine did; processor seconds are this process's, one thread, and shares of exhaustive search are of these; the encoder's are not told, for its run holds the server's work. A summarizer that has just been loaded "
+        "summarizer are in memory, and were taken beside whatever else the machine did; processor seconds are this process's, all threads together, and shares of exhaustive search are of these; the encoder's are not told, for its run holds the server's work. A summarizer that has just been loaded "
         "reads for each selection. Downloads are bytes, without the summarizer. Energy is a Pixel 7's by its power times this machine's seconds: an estimate. What is reckoned at the paper's sizes was not run: the "
         "zoo's texts, counted by the tokenizer of its base, which needs more tokens for the same text than a large model's.",
         elsewhere=ELSEWHERE

@@ -41,7 +41,7 @@ STARTING: tuple[Experiment, ...] = (
         "25.0 / 53.6 / 85.7 / 96.4%. FT-time, Llama, scratch and s = 30 / 50 / 70 / 80 / 90: 97.8 and 92.4 / 81.8 / 56.7 / 32.9 / 17.9 min; data saved 4.6 / 16.7 / 17.1 / 24.7 / 35.7%.",
         here="LoRA adapters of the zoo's base, trained on mixtures of so many percent of their style and default answers; users of the other half of the corpus. Those who are fine-tuned have 40 texts, and 20 to validate with, and start from the model that their "
         "texts select. Steps are counted to the best validation loss of scratch x 1.01. Data saved: the smallest eighths of the texts with which the selected model gets there within scratch's whole training. Energy is a Pixel 7's by its power "
-        "times this machine's seconds: an estimate.",
+        "times this machine's seconds: an estimate. Scratch is trained once a user, the others after it: seconds depend on what else the machine did, steps do not.",
         elsewhere=_TRAINED,
         trained_on=("texts", "hub"),
         function="starts:table_5",
@@ -53,7 +53,7 @@ STARTING: tuple[Experiment, ...] = (
         name="table-6",
         title="Table 6: BLEU and ROUGE of the fine-tuned models",
         paper="BLEU and ROUGE of models fine-tuned from the selected one are those of models fine-tuned from scratch.",
-        here="The users, starts and pools of Table 5: scratch where its validation loss stopped falling, the selected model where it got to scratch's target; answers to the user's 20 validation prompts, on which no model was trained.",
+        here="The users, starts and pools of Table 5: scratch where its validation loss stopped falling, the selected model where it got to scratch's target, or had the steps that were allowed; answers to the user's 20 validation prompts, on which no model was trained.",
         function="start_scores:table_6",
         spec=_trained,
         needs={"sacrebleu": "eval", "rouge_score": "eval"},
