@@ -122,7 +122,7 @@ def test_too_few_texts_and_texts_without_prompts_are_told(file: Path) -> None:
 
 
 def test_the_command_tells_a_wrong_file_before_any_work(tmp_path: Path, capsys: Any) -> None:
-    run = ["evaluate", "table-7", "--out", str(tmp_path / "out"), "--data"]
+    run = ["evaluate", "table-7", "--dry-run", "--out", str(tmp_path / "out"), "--data"]
     assert main([*run, f"pool:{tmp_path / 'none.json'}"]) == 2
     assert "none.json: expected JSON with base, models, users" in capsys.readouterr().err
     (tmp_path / "bad.json").write_text("{")
