@@ -130,11 +130,11 @@ class OwnCast:
                 )
         return found
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Eight letters that change with any reference, text, or weights that are at hand."""
         texts = {name: [(one.prompt, one.response) for one in own] for name, own in self.texts.items()}
-        asked = self._prompts.read_text(encoding="utf-8") if self._prompts else ""
+        asked = load_prompts(self._prompts) if self._prompts else None
         told = json.dumps([[_identity(one) for one in (self.base, *self.models.values())], texts, asked])
         return hashlib.sha256(told.encode()).hexdigest()[:8]
 

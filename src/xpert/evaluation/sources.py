@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Protocol
 
 from xpert.errors import DataError
+from xpert.evaluation.keeping import kept
 from xpert.examples import load_answers
 from xpert.modalities import load_modality, modality_of
 from xpert.progress import say
 from xpert.protocols import Prober
 from xpert.references import describe
-from xpert.tensors.files import write_text
 from xpert.types import Example, Generation
 from xpert.zoo import adapter_names
 from xpert.zoo.corpus import STYLES, examples, side_questions
@@ -161,8 +161,4 @@ def kept_answers(
     weights = "-".join(describe(reference).sha256[:8] for reference in (base, model or base))
     asked = hashlib.sha256(json.dumps(list(prompts)).encode()).hexdigest()[:8]
     file = work / f"{name}-{weights}-{asked}.json"
-    if not file.is_file():
-        told = prober.answer(model, prompts, Generation())
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(dict(zip(prompts, told, strict=True))) + "\n")
-    return json.loads(file.read_text(encoding="utf-8"))
+    return kept(file, lambda: dict(zip(prompts, prober.answer(model, prompts, Generation()), strict=True)))

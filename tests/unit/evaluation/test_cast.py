@@ -163,6 +163,12 @@ def test_users_who_wrote_about_what_the_models_are_asked_are_refused(file: Path,
         OwnCast(file).source(tmp_path, 61)
 
 
+def test_a_file_of_prompts_that_is_not_there_is_told(file: Path, tmp_path: Path, capsys: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"prompts": "nowhere.txt"}))
+    assert main(["evaluate", "table-7", "--dry-run", "--out", str(tmp_path / "out"), "--data", f"pool:{file}"]) == 2
+    assert "nowhere.txt: no such file" in capsys.readouterr().err
+
+
 def test_other_weights_under_the_same_name_are_another_pool(file: Path, tiny_base: Path, tmp_path: Path) -> None:
     from xpert.testing.tiny import tiny_adapter
 

@@ -52,7 +52,10 @@ def test_costs_are_summed_over_users_and_laid_beside_exhaustive_search() -> None
     assert ours["measured_j"] is None
     assert ours["phone_j"] == pytest.approx(0.64)
     table = costs._costs([ours, theirs], 4)
-    assert "| xpert | 100.0% (100.0% to 100.0%) | 2.00 MB | 1.0 | 0 | 5 | 0.200 s | 0.400 s | 10.0% | 0.64 J |" in table
+    assert (
+        "| xpert | 100.0% (100.0% to 100.0%) | 50.0 (0.0 to 100.0) | 2.00 MB | 1.0 | 0 | 5 | 0.200 s | 0.400 s | 10.0% | 0.64 J |"
+        in table
+    )
     other_size = {**ours, "models": 8, "processor_s": 0.6}
     assert "| xpert | 0.400 | 0.600 | 1.50 |" in costs._growth([ours, other_size])
 

@@ -31,7 +31,7 @@ def test_whole_and_streamed_give_the_same_and_both_are_told(tmp_path: Path) -> N
     whole, streamed = found.rows
     assert (whole["way"], streamed["way"]) == ("hf", "streamed")
     assert streamed["waited_s"] is not None
-    model = tmp_path / "random-models" / "mini"
+    model = tmp_path / "random-models" / "mini-0"
     assert whole["bytes_read"] == sum(file.stat().st_size for file in model.glob("*.safetensors"))
     layers = 3 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128) * 2
     assert layers <= streamed["bytes_read"] <= whole["bytes_read"]

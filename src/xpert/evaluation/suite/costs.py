@@ -23,6 +23,7 @@ from xpert.cache import open_cache
 from xpert.catalog import Catalog
 from xpert.errors import ReferenceNotFoundError
 from xpert.evaluation.bootstrap import estimate, paired_difference
+from xpert.evaluation.cast import OwnCast
 from xpert.evaluation.demo_users import DemoUser
 from xpert.evaluation.experiments.tables import markdown
 from xpert.evaluation.methods import XpertMethod
@@ -110,8 +111,8 @@ def _users(context: Context) -> list[DemoUser]:
 
 def _file(context: Context, user: DemoUser) -> Path:
     sizes = "-".join(str(size) for size in context.preset.pool_sizes)
-    own = context.setting.own
-    mark = f"{context.setting.suffix}{f'-{own.fingerprint}' if own else ''}"
+    own = f"-{context.cast.fingerprint}" if isinstance(context.cast, OwnCast) else ""
+    mark = f"{context.setting.suffix}{own}"
     name = f"{context.preset.name}-{context.seed}-{sizes}-{user.style}{mark}.json"
     return context.work / "selection-costs" / name
 
@@ -277,6 +278,7 @@ def _costs(summaries: Sequence[Mapping[str, Any]], size: int) -> str:
     header = [
         "method",
         "right (95%)",
+        "less exhaustive's, in points",
         "downloaded",
         "models",
         "inferences",
@@ -290,6 +292,7 @@ def _costs(summaries: Sequence[Mapping[str, Any]], size: int) -> str:
         [
             row["method"],
             f"{_percent(row['right']['mean'])} ({_percent(row['right']['low'])} to {_percent(row['right']['high'])})",
+            _points(row["against_exhaustive"]),
             f"{row['mean_downloaded_bytes'] / 1e6:.2f} MB",
             f"{row['mean_models']:.1f}",
             f"{row['mean_inferences']:.0f}",
@@ -337,6 +340,15 @@ def _catalog_table(context: Context, catalogs: Mapping[int, Mapping[str, int]]) 
         for size, told in sorted(catalogs.items())
     ]
     return markdown(header, cells)
+
+
+def _points(less: Mapping[str, float]) -> str:
+    """A paired difference of shares on the same users, with its interval.
+
+    >>> _points({"mean": -0.05, "low": -0.1, "high": 0.0})
+    '-5.0 (-10.0 to 0.0)'
+    """
+    return f"{100 * less['mean']:.1f} ({100 * less['low']:.1f} to {100 * less['high']:.1f})"
 
 
 def _percent(share: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -20,12 +19,12 @@ from xpert.evaluation.experiments.in_context import (
     domain_user,
 )
 from xpert.evaluation.experiments.tables import markdown
+from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.merging import whole_catalog, zoo_trainer
 from xpert.progress import say
-from xpert.tensors.files import write_text
 from xpert.zoo.corpus import DOMAINS
 
 __all__ = ["table_10"]
@@ -70,7 +69,8 @@ def _kept(context: Context, catalog: Catalog, domain: str, number: int) -> Domai
     trainer = replace(zoo_trainer(context), eval_every=_EVAL_EVERY)
     folder = context.work / "in-context"
     file = folder / f"{domain}-{number}-{trainer.max_steps}-{context.seed}.json"
-    if not file.is_file():
+
+    def run() -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
         user = domain_user(domain, number, context.seed)
         said = context.said_by_base([DemoUser(name=domain, style=user.style, examples=user.training)])
@@ -87,8 +87,9 @@ def _kept(context: Context, catalog: Catalog, domain: str, number: int) -> Domai
         )
         shutil.rmtree(folder / "own", ignore_errors=True)
         say(f"{domain}: {found.style}, from {found.selected} in {found.steps} steps")
-        write_text(file, json.dumps(asdict(found)) + "\n")
-    return DomainAnswers(**json.loads(file.read_text(encoding="utf-8")))
+        return asdict(found)
+
+    return DomainAnswers(**kept(file, run))
 
 
 def _texts(users: Sequence[DomainAnswers], method: str) -> tuple[list[str], list[str], list[object]]:

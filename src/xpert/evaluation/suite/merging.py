@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from xpert.catalog import Catalog
 from xpert.evaluation.demo import DemoSettings
@@ -20,11 +20,11 @@ from xpert.evaluation.experiments.merging_starts import (
     mixed_starts_users,
     mixed_trainee,
 )
+from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.explainer import Explainer
 from xpert.progress import say
-from xpert.tensors.files import write_text
 from xpert.trainers.torch import TorchTrainer
 from xpert.zoo import adapter_names
 
@@ -75,7 +75,8 @@ def _kept(context: Context, catalog: Catalog, n_styles: int, *, seed: int) -> Mi
     """One user's row, from the work folder if it is there."""
     trainer = zoo_trainer(context)
     file = context.work / "mixed-starts" / f"{n_styles}-{seed}-{trainer.max_steps}-{context.seed}.json"
-    if not file.is_file():
+
+    def run() -> dict[str, Any]:
         user = mixed_trainee(n_styles, seed)
         said = context.said_by_base([DemoUser(name="mixed", style=user.styles[0], examples=user.training)])
         row = mixed_starts(
@@ -88,8 +89,9 @@ def _kept(context: Context, catalog: Catalog, n_styles: int, *, seed: int) -> Mi
             trainer=trainer,
             rank=RANK,
         )
-        write_text(file, json.dumps(row.to_dict()) + "\n")
-    return MixedStarts.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        return row.to_dict()
+
+    return MixedStarts.from_dict(kept(file, run))
 
 
 def _fresh(folder: Path) -> Path:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xpert.evaluation.bootstrap import estimate, paired_difference
 from xpert.evaluation.experiments.tables import markdown
+from xpert.evaluation.keeping import kept
 from xpert.evaluation.mixtures import explained
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.sources import Draw, fingerprint
@@ -20,7 +21,6 @@ from xpert.references import resolve
 from xpert.selector import Selector
 from xpert.space import AxesName
 from xpert.summarizers.encoder import EncoderSummarizer
-from xpert.tensors.files import write_text
 from xpert.weights import model_digest, tensor_shapes, weight_files
 from xpert.zoo import names
 
@@ -101,14 +101,14 @@ def _cells(context: Context, one: Sized) -> list[dict[str, Any]]:
         draw = source.draw(seed, preset.users_a_style)
         for similarity in preset.similarities:
             file = context.work / key / f"{_identity(one)}-{seed}-{similarity}.json"
-            if not file.is_file():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                right = _right(context, one, draw, similarity=similarity, seed=seed)
-                told = {"summarizer": one.name, "seed": seed, "similarity": similarity, "right": right}
-                write_text(file, json.dumps(told) + "\n")
-                say(f"{one.name}, draw {seed}, s = {similarity}: {sum(right['all'])} of {len(draw.users)} by all axes")
-            cells.append(json.loads(file.read_text(encoding="utf-8")))
+            cells.append(kept(file, partial(_cell, context, one, draw, similarity=similarity, seed=seed)))
     return cells
+
+
+def _cell(context: Context, one: Sized, draw: Draw, *, similarity: int, seed: int) -> dict[str, Any]:
+    right = _right(context, one, draw, similarity=similarity, seed=seed)
+    say(f"{one.name}, draw {seed}, s = {similarity}: {sum(right['all'])} of {len(draw.users)} by all axes")
+    return {"summarizer": one.name, "seed": seed, "similarity": similarity, "right": right}
 
 
 def _right(context: Context, one: Sized, draw: Draw, *, similarity: int, seed: int) -> dict[AxesName, list[bool]]:

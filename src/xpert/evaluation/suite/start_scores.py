@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +9,12 @@ from xpert.evaluation.bootstrap import Estimate
 from xpert.evaluation.cast import BASE
 from xpert.evaluation.demo_users import Trainee
 from xpert.evaluation.experiments.tables import markdown
+from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.starts import compared, selected_from, trainee_folder, trainees
 from xpert.modalities import load_modality, modality_of
-from xpert.tensors.files import write_text
 from xpert.types import Generation
 
 __all__ = ["table_6"]
@@ -51,21 +50,22 @@ def _answers(context: Context, trainee: Trainee, similarity: int) -> dict[str, A
     name = selected_from(context, similarity)["trainees"][trainee.style]
     report = compared(context, trainee, similarity, name)
     file = trainee_folder(context, trainee) / f"answers-{similarity}.json"
-    if not file.is_file():
+
+    def answer() -> dict[str, Any]:
         prompts = [str(one.prompt) for one in trainee.validation]
         with load_modality(modality_of(BASE)).open(BASE) as prober:
             said = {
                 kind: list(prober.answer(str(folder), prompts, Generation(seed=context.seed)))
                 for kind, folder in (("scratch", report.out_base), ("selected", report.out_selected))
             }
-        told = {
+        return {
             "style": trainee.style,
             "prompts": prompts,
             "wrote": [one.response for one in trainee.validation],
             **said,
         }
-        write_text(file, json.dumps(told) + "\n")
-    return json.loads(file.read_text(encoding="utf-8"))
+
+    return kept(file, answer)
 
 
 def _all(users: Sequence[Mapping[str, Any]], kind: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from xpert.evaluation.cast import BASE, zoo_user
 from xpert.evaluation.demo_users import DemoUser, Trainee, zoo_trainee
 from xpert.evaluation.experiments.data_saved import PARTS, smallest_part
 from xpert.evaluation.experiments.tables import markdown, percent
+from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.starts import StartsReport, compare_starts
 from xpert.evaluation.suite.context import Context, Findings
@@ -23,7 +23,6 @@ from xpert.explainer import Explainer
 from xpert.progress import say
 from xpert.selector import Selector
 from xpert.space import AXES
-from xpert.tensors.files import write_text
 from xpert.trainers.torch import TorchTrainer
 from xpert.zoo import pool_names
 from xpert.zoo.making.pools import PoolSettings, make_pool
@@ -77,8 +76,8 @@ def selected_from(context: Context, similarity: int) -> dict[str, Any]:
     preset = context.preset
     key = f"{len(preset.styles)}-{preset.draws}-{preset.users_a_style}-{preset.trainees}-{preset.styled_texts}"
     file = context.work / "trained-pools" / f"{key}-{context.seed}-{similarity}{context.setting.suffix}.json"
-    if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
+
+    def select() -> dict[str, Any]:
         models = trained_pool(context, similarity)
         catalog = Explainer(
             BASE,
@@ -100,9 +99,10 @@ def selected_from(context: Context, similarity: int) -> dict[str, Any]:
             said = context.said_by_base([DemoUser(name=trainee.style, style=trainee.style, examples=trainee.training)])
             answers = [said[str(one.prompt)] for one in trainee.training]
             best[trainee.style] = selectors["all"].select(trainee.training, answers).best
-        write_text(file, json.dumps({"right": right, "trainees": best}) + "\n")
         say(f"s = {similarity}: {sum(right[_NAMES['all']])} of {len(right[_NAMES['all']])} right by all axes")
-    return json.loads(file.read_text(encoding="utf-8"))
+        return {"right": right, "trainees": best}
+
+    return kept(file, select)
 
 
 def _selecting_users(context: Context) -> list[DemoUser]:

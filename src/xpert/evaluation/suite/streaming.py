@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from xpert.errors import SummarizerError
 from xpert.evaluation.experiments.tables import markdown
+from xpert.evaluation.keeping import kept
 from xpert.evaluation.presets import RandomShape
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.context import Context, Findings
@@ -44,7 +45,7 @@ def table_4(context: Context) -> Findings:
         xpert.errors.SummarizerError: A reading ended with an error, or the two ways gave other embeddings.
     """
     shape = context.preset.streamed_shape
-    model = random_model(shape, context.work / "random-models" / shape.name, context.seed)
+    model = random_model(shape, context.work / "random-models" / f"{shape.name}-{context.seed}", context.seed)
     rows = [row for n in context.preset.streamed_questions for row in _both(context, model, n)]
     n_bytes = sum(file.stat().st_size for file in model.glob("*.safetensors"))
     title = (
@@ -106,8 +107,8 @@ def _pairs(n: int, seed: int) -> list[AnswerPair]:
 
 def _both(context: Context, model: Path, n: int) -> list[dict[str, Any]]:
     """One row a way."""
-    kept = context.work / f"streaming-{model.name}-{context.seed}-{n}.json"
-    if not kept.is_file():
+
+    def read() -> list[dict[str, Any]]:
         pairs = _pairs(n, context.seed)
         with TemporaryDirectory() as folder:
             asked = write_text(Path(folder) / "pairs.json", json.dumps([asdict(pair) for pair in pairs]))
@@ -119,8 +120,9 @@ def _both(context: Context, model: Path, n: int) -> list[dict[str, Any]]:
                 f"{model}: expected the same embeddings read whole and streamed, got up to {np.abs(whole - streamed).max():.2g} "
                 "between them: this is a fault of xpert or of the machine, tell it"
             )
-        write_text(kept, json.dumps(rows) + "\n")
-    return json.loads(kept.read_text(encoding="utf-8"))
+        return rows
+
+    return kept(context.work / f"streaming-{model.name}-{n}.json", read)
 
 
 def _one(way: str, model: Path, asked: Path, out: Path) -> dict[str, Any]:
