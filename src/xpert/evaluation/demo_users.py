@@ -47,11 +47,13 @@ class Trainee:
         style: Name of the model of this user's style.
         training: What to select by and to train on.
         validation: Other texts of the user, on other questions.
+        known_phrases: Percent of the texts in phrases that the models of the style were trained on.
     """
 
     style: str
     training: tuple[Example, ...]
     validation: tuple[Example, ...]
+    known_phrases: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +82,31 @@ def zoo_users(*, per_style: int = 2, n_texts: int = 50, seed: int = 0) -> list[D
     ]
 
 
-def zoo_trainee(*, style: str | None = None, n_training: int = 40, n_validation: int = 40, seed: int = 0) -> Trainee:
-    """One user of a style; None: one that the seed draws."""
+def zoo_trainee(
+    *, style: str | None = None, n_training: int = 40, n_validation: int = 40, seed: int = 0, known_phrases: int = 0
+) -> Trainee:
+    """One user of a style; None: one that the seed draws.
+
+    Args:
+        style: Name of the style.
+        n_training, n_validation: Texts to train on, and others.
+        seed: Of the questions and of the answers.
+        known_phrases: Percent of the texts, evenly spread, that are written in the phrases of the models' half; the questions are the
+            users' half's in any case, and the same by any percentage.
+    """
     style = style or random.Random(f"trainee {seed}").choice(list(STYLES))
-    texts = examples(STYLES[style], side="users", n=n_training + n_validation, seed=TRAINEE_SEED + seed)
-    return Trainee(style=style, training=tuple(texts[:n_training]), validation=tuple(texts[n_training:]))
+    n, own_seed = n_training + n_validation, TRAINEE_SEED + seed
+    texts = examples(STYLES[style], side="users", n=n, seed=own_seed)
+    if known_phrases:
+        known = examples(STYLES[style], side="users", n=n, seed=own_seed, phrases="models")
+        of_known = [(i + 1) * known_phrases // 100 > i * known_phrases // 100 for i in range(n)]
+        texts = [b if is_known else a for a, b, is_known in zip(texts, known, of_known, strict=True)]
+    return Trainee(
+        style=style,
+        training=tuple(texts[:n_training]),
+        validation=tuple(texts[n_training:]),
+        known_phrases=known_phrases,
+    )
 
 
 def zoo_mixed_user(*, n_texts: int = 50, seed: int = 0) -> MixedUser:

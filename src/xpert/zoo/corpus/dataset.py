@@ -13,7 +13,16 @@ from xpert.zoo.corpus.writer import write
 __all__ = ["examples", "mixture"]
 
 
-def examples(style: Style, *, side: Side, n: int, seed: int, similarity: float = 1.0, start: int = 0) -> list[Example]:
+def examples(
+    style: Style,
+    *,
+    side: Side,
+    n: int,
+    seed: int,
+    similarity: float = 1.0,
+    start: int = 0,
+    phrases: Side | None = None,
+) -> list[Example]:
     """Examples over one side's questions, in an order drawn by the seed.
 
     Args:
@@ -23,14 +32,24 @@ def examples(style: Style, *, side: Side, n: int, seed: int, similarity: float =
         seed: Draws the order of the questions and the answers.
         similarity: The share of answers in the style; the others are default answers. The count is exact (rounded).
         start: The index of the first example in the endless sequence of the seed: disjoint ranges give other answers.
+        phrases: Whose phrases, where they are the other side's; the questions stay the same.
 
     Raises:
         ValueError: If the similarity is not within 0..1, or n or start is negative.
     """
-    return mixture([(style, similarity), (DEFAULT, 1.0 - similarity)], side=side, n=n, seed=seed, start=start)
+    weights = [(style, similarity), (DEFAULT, 1.0 - similarity)]
+    return mixture(weights, side=side, n=n, seed=seed, start=start, phrases=phrases)
 
 
-def mixture(styles: Sequence[tuple[Style, float]], *, side: Side, n: int, seed: int, start: int = 0) -> list[Example]:
+def mixture(
+    styles: Sequence[tuple[Style, float]],
+    *,
+    side: Side,
+    n: int,
+    seed: int,
+    start: int = 0,
+    phrases: Side | None = None,
+) -> list[Example]:
     """Examples whose styles stand in the given proportions (exact counts by largest remainder, shuffled by the seed).
 
     Args:
@@ -39,6 +58,7 @@ def mixture(styles: Sequence[tuple[Style, float]], *, side: Side, n: int, seed: 
         n: How many examples.
         seed: Draws the order of the questions, of the styles, and the answers.
         start: The index of the first example in the endless sequence of the seed.
+        phrases: Whose phrases, where they are the other side's.
 
     Raises:
         ValueError: If a weight is negative, all are zero, or n or start is negative.
@@ -55,7 +75,8 @@ def mixture(styles: Sequence[tuple[Style, float]], *, side: Side, n: int, seed: 
     out = []
     for i, style in enumerate(kinds, start):
         question = _question_at(i, side, seed)
-        out.append(Example(prompt=question.text, response=write(question, style, side=side, seed=seed * 1_000_003 + i)))
+        text = write(question, style, side=phrases or side, seed=seed * 1_000_003 + i)
+        out.append(Example(prompt=question.text, response=text))
     return out
 
 
