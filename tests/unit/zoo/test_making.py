@@ -29,7 +29,7 @@ def weights(model: Any) -> torch.Tensor:
 
 def test_every_style_is_shipped() -> None:
     pooled = [*pool_names(90), *pool_names(50)]
-    assert names() == ["base", "summarizer", *STYLES, *pooled, *picture_names()]
+    assert names() == ["base", "summarizer", "summarizer-small", *STYLES, *pooled, *picture_names()]
     assert len(pooled) == 16
     assert adapter_names() == list(STYLES)
     with pytest.raises(ReferenceNotFoundError, match="unknown zoo model 'nobody'"):
