@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from xpert.errors import DataError
-from xpert.evaluation.demo_users import DemoUser
+from xpert.evaluation.demo_users import DemoUser, phrased
 from xpert.evaluation.mixtures import styled_places
 from xpert.evaluation.sources import N_PAIRS, Draw, Source, User, ZooAnswers, kept_answers
 from xpert.examples import load_examples, load_prompts
@@ -24,7 +24,7 @@ from xpert.progress import say
 from xpert.prompts import shipped_prompts
 from xpert.references import describe
 from xpert.types import Example
-from xpert.zoo.corpus import STYLES, examples
+from xpert.zoo.corpus import STYLES
 
 __all__ = ["BASE", "Cast", "OwnCast", "PoolAnswers", "SaidByBase", "ZooCast", "zoo_user"]
 
@@ -216,10 +216,20 @@ class PoolAnswers:
         return Draw(prompts=asked, users=tuple(users))
 
 
-def zoo_user(style: str, seed: int, similarity: float = 1.0, n_texts: int = N_PAIRS) -> DemoUser:
-    """A user of a style; the others of the same seed have other texts."""
-    number = list(STYLES).index(style)
-    texts = examples(STYLES[style], side="users", n=n_texts, seed=1_000 * seed + number, similarity=similarity)
+def zoo_user(
+    style: str, seed: int, similarity: float = 1.0, n_texts: int = N_PAIRS, known_phrases: int = 0
+) -> DemoUser:
+    """A user of a style; the others of the same seed have other texts.
+
+    Args:
+        style: Its name.
+        seed: Of the texts.
+        similarity: The share of texts in the style; the others are default answers.
+        n_texts: How many.
+        known_phrases: Percent of them in phrases that models know (`xpert.evaluation.demo_users.phrased`).
+    """
+    own = 1_000 * seed + list(STYLES).index(style)
+    texts = phrased(style, n_texts, own, known_phrases=known_phrases, similarity=similarity)
     return DemoUser(name=f"{style}, user", style=style, examples=tuple(texts))
 
 

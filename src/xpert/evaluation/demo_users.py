@@ -14,6 +14,7 @@ __all__ = [
     "DemoUser",
     "MixedUser",
     "Trainee",
+    "phrased",
     "user_seed",
     "zoo_mixed_user",
     "zoo_trainee",
@@ -89,24 +90,38 @@ def zoo_trainee(
 
     Args:
         style: Name of the style.
-        n_training, n_validation: Texts to train on, and others.
+        n_training: Texts to train on.
+        n_validation: Others, to validate with.
         seed: Of the questions and of the answers.
-        known_phrases: Percent of the texts, evenly spread, that are written in the phrases of the models' half; the questions are the
-            users' half's in any case, and the same by any percentage.
+        known_phrases: As in `phrased`.
     """
     style = style or random.Random(f"trainee {seed}").choice(list(STYLES))
-    n, own_seed = n_training + n_validation, TRAINEE_SEED + seed
-    texts = examples(STYLES[style], side="users", n=n, seed=own_seed)
-    if known_phrases:
-        known = examples(STYLES[style], side="users", n=n, seed=own_seed, phrases="models")
-        of_known = [(i + 1) * known_phrases // 100 > i * known_phrases // 100 for i in range(n)]
-        texts = [b if is_known else a for a, b, is_known in zip(texts, known, of_known, strict=True)]
+    texts = phrased(style, n_training + n_validation, TRAINEE_SEED + seed, known_phrases=known_phrases)
     return Trainee(
         style=style,
         training=tuple(texts[:n_training]),
         validation=tuple(texts[n_training:]),
         known_phrases=known_phrases,
     )
+
+
+def phrased(style: str, n: int, seed: int, *, known_phrases: int = 0, similarity: float = 1.0) -> list[Example]:
+    """Texts about the users' half of the questions, in phrases of which so many percent are the models' half's.
+
+    Args:
+        style: Name of the style.
+        n: How many texts.
+        seed: Of the questions and of the answers.
+        known_phrases: Percent of the texts, evenly spread, that are written in the phrases of the models' half. The questions are the same by
+            any percentage, and so are the texts in the users' phrases.
+        similarity: The share of texts in the style; the others are default answers.
+    """
+    texts = examples(STYLES[style], side="users", n=n, seed=seed, similarity=similarity)
+    if not known_phrases:
+        return texts
+    known = examples(STYLES[style], side="users", n=n, seed=seed, similarity=similarity, phrases="models")
+    is_known = [(i + 1) * known_phrases // 100 > i * known_phrases // 100 for i in range(n)]
+    return [known[i] if is_known[i] else texts[i] for i in range(n)]
 
 
 def zoo_mixed_user(*, n_texts: int = 50, seed: int = 0) -> MixedUser:

@@ -109,7 +109,8 @@ class Preset:
         mixed_users: Users of each number of mixed styles, who are fine-tuned.
         domain_users: Users of each domain of questions, who are fine-tuned.
         trainees: Users who are fine-tuned from trained pools, one a style.
-        known_phrases: Percent of their texts in phrases that the models were trained on: each of these users is there once for each.
+        known_phrases: Percent of the texts of users of trained pools in phrases that the models were trained on: each user is there once for
+            each.
         searching_users: Users a style for whom the trained pools are searched exhaustively.
         training_steps: Of each fine-tuning of a user, at most.
         pools: Of ``paper``: what is trained. The experiments of the zoo are not for such a preset, and what of it is theirs alone does
@@ -173,7 +174,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             mixed_users=1,
             domain_users=1,
             trainees=4,
-            known_phrases=(100, 50, 0),
+            known_phrases=(100, 0),
             searching_users=2,
             training_steps=400,
         ),
@@ -200,7 +201,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             domain_users=3,
             trainees=10,
             known_phrases=(100, 50, 0),
-            searching_users=2,
+            searching_users=1,
             training_steps=400,
         ),
     )

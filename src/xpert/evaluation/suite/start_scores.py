@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xpert.evaluation.bootstrap import Estimate
 from xpert.evaluation.cast import BASE
 from xpert.evaluation.demo_users import Trainee
 from xpert.evaluation.experiments.tables import markdown
 from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
+from xpert.evaluation.suite.chosen import selected_from, trainee_folder, trainees
 from xpert.evaluation.suite.context import Context, Findings
-from xpert.evaluation.suite.starts import compared, selected_from, trainee_folder, trainees
+from xpert.evaluation.suite.starts import compared
 from xpert.modalities import load_modality, modality_of
 from xpert.types import Generation
 
@@ -22,18 +22,21 @@ __all__ = ["table_6"]
 
 def table_6(context: Context) -> Findings:
     """BLEU and ROUGE of what scratch and the fine-tuned selected model answer to the users' held-out prompts."""
-    said = {s: [_answers(context, trainee, s) for trainee in trainees(context)] for s in context.preset.similarities}
-    first = next(iter(said.values()))
-    rows: list[dict[str, Any]] = [
-        {"start": "scratch", "scores": _scores(first, "scratch").to_dict(), "less_scratch": None}
-    ]
-    cells: list[list[object]] = [["scratch", *_three(_scores(first, "scratch")), "-", "-", "-"]]
-    for similarity, users in sorted(said.items()):
-        own, less = _scores(users, "selected"), _less_scratch(users)
-        rows.append({"start": similarity, "scores": own.to_dict(), "less_scratch": less.to_dict()})
-        cells.append([f"selected, s = {similarity}", *_three(own), *_three(less)])
+    preset = context.preset
+    rows: list[dict[str, Any]] = []
+    said: list[dict[str, Any]] = []
+    for known in preset.known_phrases:
+        of_pools = {s: [_answers(context, one, s) for one in trainees(context, known)] for s in preset.similarities}
+        scratch = _scores(next(iter(of_pools.values())), "scratch").to_dict()
+        rows.append({"known_phrases": known, "start": "scratch", "scores": scratch, "less_scratch": None})
+        for similarity, users in sorted(of_pools.items()):
+            own, less = _scores(users, "selected").to_dict(), _less_scratch(users).to_dict()
+            start = f"selected, s = {similarity}"
+            rows.append({"known_phrases": known, "start": start, "scores": own, "less_scratch": less})
+            said += [{"known_phrases": known, "similarity": similarity, **user} for user in users]
     names = ["BLEU", "ROUGE-1", "ROUGE-L"]
-    header = ["start", *names, *(f"{name}, less scratch" for name in names)]
+    header = ["known phrases", "start", *names, *(f"{name}, less scratch" for name in names)]
+    cells = [[f"{r['known_phrases']}%", r["start"], *_three(r["scores"]), *_three(r["less_scratch"])] for r in rows]
     return Findings(
         tables=[
             Table(
@@ -47,7 +50,7 @@ def table_6(context: Context) -> Findings:
 
 def _answers(context: Context, trainee: Trainee, similarity: int) -> dict[str, Any]:
     """What scratch and the fine-tuned selected model answer to the user's validation prompts, beside what the user wrote; kept."""
-    name = selected_from(context, similarity)["trainees"][trainee.style]
+    name = selected_from(context, similarity)[trainee.known_phrases]["trainees"][trainee.style]
     report = compared(context, trainee, similarity, name)
     file = trainee_folder(context, trainee) / f"answers-{similarity}.json"
 
@@ -80,9 +83,11 @@ def _less_scratch(users: Sequence[Mapping[str, Any]]) -> Scores:
     return score_difference(_all(users, "selected"), _all(users, "scratch"), _all(users, "wrote"))
 
 
-def _three(scores: Scores) -> list[str]:
-    return [_score(one) for one in (scores.bleu, scores.rouge_1, scores.rouge_l)]
+def _three(scores: Mapping[str, Mapping[str, float]] | None) -> list[str]:
+    if scores is None:
+        return ["-"] * 3
+    return [_score(scores[name]) for name in ("bleu", "rouge_1", "rouge_l")]
 
 
-def _score(one: Estimate) -> str:
-    return f"{one.mean:.1f} ({one.low:.1f} to {one.high:.1f})"
+def _score(one: Mapping[str, float]) -> str:
+    return f"{one['mean']:.1f} ({one['low']:.1f} to {one['high']:.1f})"

@@ -9,124 +9,65 @@ from statistics import fmean
 from typing import Any
 
 from xpert.energy import estimated
-from xpert.evaluation.bootstrap import estimate
-from xpert.evaluation.cast import BASE, zoo_user
-from xpert.evaluation.demo_users import DemoUser, Trainee, zoo_trainee
+from xpert.evaluation.bootstrap import estimate, paired_difference
+from xpert.evaluation.cast import BASE
+from xpert.evaluation.demo_users import Trainee
 from xpert.evaluation.experiments.data_saved import PARTS, smallest_part
 from xpert.evaluation.experiments.tables import markdown, percent
 from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.starts import StartsReport, compare_starts
+from xpert.evaluation.suite.chosen import (
+    ALL,
+    EXHAUSTIVE,
+    other_style,
+    selected_from,
+    trained_pool,
+    trainee_folder,
+    trainees,
+)
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.merging import zoo_trainer
-from xpert.explainer import Explainer
+from xpert.evaluation.suite.workers import in_workers
 from xpert.progress import say
-from xpert.selector import Selector
-from xpert.space import AXES
 from xpert.trainers.torch import TorchTrainer
-from xpert.zoo import pool_names
-from xpert.zoo.making.pools import PoolSettings, make_pool
 
-__all__ = ["compared", "selected_from", "table_5", "trained_pool", "trainee_folder", "trainees"]
+__all__ = ["SELECTED", "compared", "table_5"]
 
 PHONE = "pixel-7"
-_N_TRAINING, _N_VALIDATION = 40, 20
-_FIRST_USER = 50
-"""Seed of the first user who is fine-tuned: none of the demo's, whose settings were chosen with users of lower seeds."""
-_NAMES = {"all": "all axes", "named": "words alone", "named+measured": "words and measured quantities"}
+SELECTED, _OTHER = "selected", "another style's"
 
 
 def table_5(context: Context) -> Findings:
     """The right model, and steps, seconds, energy and data from the selected one; what is trained is kept."""
     preset = context.preset
-    chosen = {s: selected_from(context, s) for s in preset.similarities}
-    rows = [
-        _measured(context, trainee, similarity, chosen[similarity])
-        for trainee in trainees(context)
-        for similarity in preset.similarities
-    ]
-    summaries = [_summary(rows, s, chosen[s]) for s in sorted(preset.similarities)]
+    chosen = {s: selected_from(context, s) for s in preset.similarities}  # no two workers make it
+    users = [(one, known) for known in preset.known_phrases for one in range(preset.trainees)]
+    in_workers(context, _cell, [user for user in users if not _is_done(context, *user)])
+    rows = [row for user in users for row in _rows(context, *user)]
+    places = [(known, s) for known in preset.known_phrases for s in sorted(preset.similarities)]
+    rights = [_right(known, s, chosen[s][known]["right"]) for known, s in places]
+    starts = [(known, s, SELECTED) for known, s in places]
+    starts += [(known, max(preset.similarities), _OTHER) for known in preset.known_phrases]
+    summaries = [_summary(rows, *start) for start in starts]
     return Findings(
         tables=[
-            Table(title="Right model (95% interval over users)", markdown=_accuracy(summaries)),
+            Table(
+                title="Right model (95% interval over users; exhaustive search for the first of them)",
+                markdown=_accuracy(rights),
+            ),
             Table(
                 title="Fine-tuning to the loss of scratch (means over the users who got there, of the base over all; 95% intervals)",
                 markdown=_cost(rows, summaries),
             ),
-            Table(title="User by user (-: not within the bound)", markdown=_users(rows)),
+            Table(title="User by user (-: not within the bound, or not asked)", markdown=_users(rows)),
         ],
-        charts=[_chart(summaries)],
-        rows={"users": rows, "summaries": summaries, "selected": chosen},
+        charts=[_chart(rights, summaries, known) for known in preset.known_phrases],
+        rows={"users": rows, "right": rights, "summaries": summaries, "selected": chosen},
     )
 
 
-def trained_pool(context: Context, similarity: int) -> dict[str, str]:
-    """Style to reference: shipped where it is, else trained into the work folder."""
-    shipped = {name.partition("@")[0]: f"zoo:{name}" for name in pool_names(similarity)}
-    missing = [style for style in context.preset.styles if style not in shipped]
-    folder = context.work / "pools" / str(similarity)
-    if missing:
-        say(f"s = {similarity}: {len(missing)} of {len(context.preset.styles)} models are trained, or there already")
-        make_pool(BASE, folder, PoolSettings(similarity=similarity / 100), styles=missing)
-    return {style: shipped.get(style, str(folder / style)) for style in context.preset.styles}
-
-
-def selected_from(context: Context, similarity: int) -> dict[str, Any]:
-    """Whether each user got the right model, and which one each trainee gets; kept in a file."""
-    preset = context.preset
-    key = f"{len(preset.styles)}-{preset.draws}-{preset.users_a_style}-{preset.trainees}-{preset.styled_texts}"
-    file = context.work / "trained-pools" / f"{key}-{context.seed}-{similarity}{context.setting.suffix}.json"
-
-    def select() -> dict[str, Any]:
-        models = trained_pool(context, similarity)
-        catalog = Explainer(
-            BASE,
-            context.summarizer,
-            n_prompts=50,
-            seed=context.seed,
-            cache=context.cache,
-            subvectors=context.subvectors,
-        ).explain(models)
-        selectors = {axes: Selector(catalog, context.summarizer, axes=axes) for axes in AXES}
-        right: dict[str, list[bool]] = {}
-        for user in _selecting_users(context):
-            said = context.said_by_base([user])
-            place = selectors["all"].locate(user.examples, [said[str(one.prompt)] for one in user.examples])
-            for axes, selector in selectors.items():
-                right.setdefault(_NAMES[axes], []).append(selector.rank(place).best == user.style)
-        best: dict[str, str] = {}
-        for trainee in trainees(context):
-            said = context.said_by_base([DemoUser(name=trainee.style, style=trainee.style, examples=trainee.training)])
-            answers = [said[str(one.prompt)] for one in trainee.training]
-            best[trainee.style] = selectors["all"].select(trainee.training, answers).best
-        say(f"s = {similarity}: {sum(right[_NAMES['all']])} of {len(right[_NAMES['all']])} right by all axes")
-        return {"right": right, "trainees": best}
-
-    return kept(file, select)
-
-
-def _selecting_users(context: Context) -> list[DemoUser]:
-    n = context.preset.draws * context.preset.users_a_style
-    return [zoo_user(style, 100 * (context.seed + 1) + k) for k in range(n) for style in context.preset.styles]
-
-
-def trainees(context: Context) -> list[Trainee]:
-    """One user of each of so many styles, evenly spread over the preset's."""
-    styles, n = context.preset.styles, context.preset.trainees
-    picked = [styles[i * len(styles) // n] for i in range(n)]
-    return [
-        zoo_trainee(style=style, n_training=_N_TRAINING, n_validation=_N_VALIDATION, seed=_FIRST_USER + context.seed)
-        for style in picked
-    ]
-
-
-def trainee_folder(context: Context, trainee: Trainee) -> Path:
-    """Where a user's trainings lie; another pool may give another start."""
-    kind = f"{len(context.preset.styles)}-{context.preset.training_steps}-{context.seed}{context.setting.suffix}"
-    return context.work / "starts" / f"{trainee.style}-{kind}"
-
-
-def compared(context: Context, trainee: Trainee, similarity: int, name: str) -> StartsReport:
+def compared(context: Context, trainee: Trainee, similarity: int, name: str, kind: str = SELECTED) -> StartsReport:
     """Both starts of a user, the base and a model of a pool; what is done is not repeated."""
     return compare_starts(
         BASE,
@@ -136,21 +77,48 @@ def compared(context: Context, trainee: Trainee, similarity: int, name: str) -> 
         out=trainee_folder(context, trainee),
         trainer=zoo_trainer(context),
         resume=True,
-        name=f"from-{similarity}",
+        name=f"{'from' if kind == SELECTED else 'other'}-{similarity}",
     )
 
 
-def _measured(context: Context, trainee: Trainee, similarity: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    name = chosen["trainees"][trainee.style]
-    report = compared(context, trainee, similarity, name)
-    texts = _texts_needed(context, trainee, similarity, name, report)
-    say(
-        f"{trainee.style}, s = {similarity}: {report.steps_selected} of {report.steps_base} steps, {texts} of {_N_TRAINING} texts"
-    )
+def _cell(context: Context, number: int, known_phrases: int) -> None:
+    """All starts of one user; each training is kept, so what is called again here is read."""
+    _rows(context, number, known_phrases)
+
+
+def _is_done(context: Context, number: int, known_phrases: int) -> bool:
+    return _file(context, trainees(context, known_phrases)[number]).is_file()
+
+
+def _rows(context: Context, number: int, known_phrases: int) -> list[dict[str, Any]]:
+    trainee = trainees(context, known_phrases)[number]
+    similarities = context.preset.similarities
+
+    def run() -> list[dict[str, Any]]:
+        chosen = {s: selected_from(context, s)[known_phrases]["trainees"][trainee.style] for s in similarities}
+        rows = [_measured(context, trainee, s, chosen[s], SELECTED) for s in similarities]
+        return [*rows, _measured(context, trainee, max(similarities), other_style(context, trainee), _OTHER)]
+
+    rows: list[dict[str, Any]] = kept(_file(context, trainee), run)
+    return rows
+
+
+def _file(context: Context, trainee: Trainee) -> Path:
+    similarities = "-".join(map(str, context.preset.similarities))
+    return trainee_folder(context, trainee) / f"rows-{similarities}.json"
+
+
+def _measured(context: Context, trainee: Trainee, similarity: int, name: str, kind: str) -> dict[str, Any]:
+    report = compared(context, trainee, similarity, name, kind)
+    texts = _texts_needed(context, trainee, similarity, name, report) if kind == SELECTED else None
+    told = f"{trainee.style}, {trainee.known_phrases}% known phrases, s = {similarity}, {kind} model"
+    say(f"{told}: {report.steps_selected} of {report.steps_base} steps")
     return {
         "style": trainee.style,
+        "known_phrases": trainee.known_phrases,
         "similarity": similarity,
-        "selected": name,
+        "kind": kind,
+        "start": name,
         "steps_base": report.steps_base,
         "seconds_base": report.seconds_base,
         "steps_selected": report.steps_selected,
@@ -163,7 +131,11 @@ def _measured(context: Context, trainee: Trainee, similarity: int, chosen: Mappi
 
 
 def _texts_needed(context: Context, trainee: Trainee, similarity: int, name: str, report: StartsReport) -> int | None:
-    """Texts with which the selected start reaches the target within scratch's whole training; None: not with all of them."""
+    """Texts with which the selected start reaches the target within scratch's whole training: 0 if it is there without any, None if it is
+    not with all of them.
+    """
+    if report.met_at_start:
+        return 0
     if report.steps_selected is None:
         return None
     trainer: TorchTrainer = replace(zoo_trainer(context), patience=None, target_loss=report.target_loss)
@@ -179,16 +151,34 @@ def _texts_needed(context: Context, trainee: Trainee, similarity: int, name: str
     return len(trainee.training) * smallest_part(enough) // PARTS
 
 
-def _summary(rows: Sequence[Mapping[str, Any]], similarity: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
+def _right(known_phrases: int, similarity: int, right: Mapping[str, Sequence[bool]]) -> dict[str, Any]:
+    """Shares of users who got the right model, and by how much xpert's is above exhaustive search's on the same users."""
+    values = {name: [float(one) for one in of_users] for name, of_users in right.items()}
+    searched = values[EXHAUSTIVE]
+    return {
+        "known_phrases": known_phrases,
+        "similarity": similarity,
+        "right": {name: asdict(estimate(own)) for name, own in values.items()},
+        "less_exhaustive": asdict(paired_difference(values[ALL][: len(searched)], searched)),
+    }
+
+
+def _summary(rows: Sequence[Mapping[str, Any]], known_phrases: int, similarity: int, kind: str) -> dict[str, Any]:
     """Over users; steps, seconds and texts over those who got to the target, and how many did."""
-    own = [row for row in rows if row["similarity"] == similarity]
+    own = [
+        row
+        for row in rows
+        if (row["known_phrases"], row["similarity"], row["kind"]) == (known_phrases, similarity, kind)
+    ]
     there = [row for row in own if row["steps_selected"] is not None]
     told: dict[str, Any] = {
+        "known_phrases": known_phrases,
         "similarity": similarity,
-        "right": {name: asdict(estimate([float(one) for one in values])) for name, values in chosen["right"].items()},
+        "kind": kind,
         "trainees": len(own),
-        "trainees_right": sum(row["selected"] == row["style"] for row in own),
+        "trainees_right": sum(row["start"] == row["style"] for row in own),
         "got_there": len(there),
+        "met_at_start": sum(row["met_at_start"] for row in own),
     }
     if not there:
         return told
@@ -198,7 +188,9 @@ def _summary(rows: Sequence[Mapping[str, Any]], similarity: int, chosen: Mapping
         "steps_saved": asdict(estimate([_saved(row, "steps") for row in there])),
         "seconds_saved": asdict(estimate([_saved(row, "seconds") for row in there])),
         "phone_j": estimated(fmean(row["seconds_selected"] for row in there), PHONE).joules,
-        "data_saved": asdict(estimate([1 - row["texts_selected"] / row["texts"] for row in there])),
+        "data_saved": asdict(estimate([1 - row["texts_selected"] / row["texts"] for row in there]))
+        if kind == SELECTED
+        else None,
     }
 
 
@@ -211,22 +203,38 @@ def _saved(row: Mapping[str, Any], what: str) -> float:
     return 1 - row[f"{what}_selected"] / row[f"{what}_base"]
 
 
-def _accuracy(summaries: Sequence[Mapping[str, Any]]) -> str:
-    names = list(summaries[0]["right"])
+def _accuracy(rights: Sequence[Mapping[str, Any]]) -> str:
+    names = list(rights[0]["right"])
     cells = [
-        [f"s = {row['similarity']}", *(_share(row["right"][name]) for name in names), row["right"][names[0]]["n"]]
-        for row in summaries
+        [
+            _phrases(row),
+            f"s = {row['similarity']}",
+            *(_share(row["right"][name]) for name in names),
+            row["right"][ALL]["n"],
+            _points(row["less_exhaustive"]),
+            row["less_exhaustive"]["n"],
+        ]
+        for row in rights
     ]
-    return markdown(["pool", *names, "users"], cells)
+    header = ["known phrases", "pool", *names, "users", "all axes less exhaustive, same users, in points", "searched"]
+    return markdown(header, cells)
+
+
+def _phrases(row: Mapping[str, Any]) -> str:
+    return f"{row['known_phrases']}%"
+
+
+def _points(less: Mapping[str, float]) -> str:
+    return f"{100 * less['mean']:.1f} ({100 * less['low']:.1f} to {100 * less['high']:.1f})"
 
 
 def _cost(rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]]) -> str:
-    scratch = {row["style"]: row for row in rows}
-    seconds = fmean(row["seconds_base"] for row in scratch.values())
     header = [
+        "known phrases",
         "start",
         "right model",
         "got there",
+        "at its start",
         "steps",
         "FT-time",
         "steps saved",
@@ -234,46 +242,43 @@ def _cost(rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, An
         "energy, Pixel 7 (estimated)",
         "data saved",
     ]
-    steps = fmean(row["steps_base"] for row in scratch.values())
-    whole = f"{len(scratch)} of {len(scratch)}"
-    cells: list[list[object]] = [
-        [
-            "the base",
-            "-",
-            whole,
-            f"{steps:.0f}",
-            f"{seconds:.1f} s",
-            "-",
-            "-",
-            f"{estimated(seconds, PHONE).joules:.0f} J",
-            "-",
-        ]
-    ]
-    for row in summaries:
-        of = f"of {row['trainees']}"
-        cells.append(
-            [
-                f"selected, s = {row['similarity']}",
-                f"{row['trainees_right']} {of}",
-                f"{row['got_there']} {of}",
-                *(_figures(row) if row["got_there"] else ["-"] * 6),
-            ]
-        )
+    cells: list[list[object]] = []
+    for known in dict.fromkeys(row["known_phrases"] for row in rows):
+        scratch = list({row["style"]: row for row in rows if row["known_phrases"] == known}.values())
+        seconds, whole = fmean(row["seconds_base"] for row in scratch), f"{len(scratch)} of {len(scratch)}"
+        figures = [f"{fmean(row['steps_base'] for row in scratch):.0f}", f"{seconds:.1f} s", "-", "-"]
+        energy = f"{estimated(seconds, PHONE).joules:.0f} J"
+        cells.append([f"{known}%", "the base", "-", whole, "-", *figures, energy, "-"])
+        for row in summaries:
+            if row["known_phrases"] != known:
+                continue
+            of = f"of {row['trainees']}"
+            cells.append(
+                [
+                    f"{known}%",
+                    f"{row['kind']}, s = {row['similarity']}",
+                    f"{row['trainees_right']} {of}",
+                    f"{row['got_there']} {of}",
+                    f"{row['met_at_start']} {of}",
+                    *(_figures(row) if row["got_there"] else ["-"] * 6),
+                ]
+            )
     return markdown(header, cells)
 
 
 def _figures(row: Mapping[str, Any]) -> list[str]:
     saved = [_share(row[name]) for name in ("steps_saved", "seconds_saved")]
-    energy = f"{row['phone_j']:.0f} J"
-    return [f"{row['steps']:.0f}", f"{row['seconds']:.1f} s", *saved, energy, _share(row["data_saved"])]
+    data = "-" if row["data_saved"] is None else _share(row["data_saved"])
+    return [f"{row['steps']:.0f}", f"{row['seconds']:.1f} s", *saved, f"{row['phone_j']:.0f} J", data]
 
 
 def _users(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [
         [
             row["style"],
+            _phrases(row),
             row["similarity"],
-            row["selected"],
+            row["start"],
             row["steps_base"],
             f"{row['steps_selected']} (at its start)" if row["met_at_start"] else _or_dash(row["steps_selected"]),
             "-" if row["steps_selected"] is None else percent(_saved(row, "steps")),
@@ -282,7 +287,8 @@ def _users(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     texts = rows[0]["texts"]
-    return markdown(["user", "s", "selected", "steps: scratch", "selected", "saved", f"texts needed of {texts}"], cells)
+    header = ["user", "known phrases", "s", "start", "steps: scratch", "start", "saved", f"texts needed of {texts}"]
+    return markdown(header, cells)
 
 
 def _or_dash(value: object) -> object:
@@ -293,8 +299,13 @@ def _share(one: Mapping[str, float]) -> str:
     return f"{100 * one['mean']:.0f}% ({100 * one['low']:.0f} to {100 * one['high']:.0f})"
 
 
-def _chart(summaries: Sequence[Mapping[str, Any]]) -> Chart:
-    there = [row for row in summaries if row["got_there"]]
+def _chart(rights: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]], known_phrases: int) -> Chart:
+    own = [row for row in rights if row["known_phrases"] == known_phrases]
+    there = [
+        row
+        for row in summaries
+        if row["known_phrases"] == known_phrases and row["kind"] == SELECTED and row["got_there"]
+    ]
 
     def series(name: str, rows: Sequence[Mapping[str, Any]], values: Sequence[Mapping[str, float]]) -> Series:
         parts = {key: [100 * one[key] for one in values] for key in ("mean", "low", "high")}
@@ -302,11 +313,11 @@ def _chart(summaries: Sequence[Mapping[str, Any]]) -> Chart:
         return Series(name=name, x=xs, y=parts["mean"], low=parts["low"], high=parts["high"])
 
     return Chart(
-        title="What the selected model saves",
+        title=f"What the selected model saves users whose phrases the models know to {known_phrases}%",
         x_label="similarity s, percent",
         y_label="percent",
         series=[
-            series("right model", summaries, [row["right"][_NAMES["all"]] for row in summaries]),
+            series("right model", own, [row["right"][ALL] for row in own]),
             series("steps saved", there, [row["steps_saved"] for row in there]),
             series("data saved", there, [row["data_saved"] for row in there]),
         ],
