@@ -19,8 +19,8 @@ from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.running import run_experiments
 from xpert.evaluation.setting import Setting
 from xpert.evaluation.suite import EXPERIMENTS
-from xpert.evaluation.suite.context import Context
 from xpert.evaluation.suite import workers as workers_module
+from xpert.evaluation.suite.context import Context
 from xpert.evaluation.suite.workers import in_workers, kept_cells, usual_workers
 
 TINY = PRESETS["tiny"]
