@@ -53,8 +53,12 @@ SummarizerName = Annotated[
     ),
 ]
 Workers = Annotated[
-    int,
-    typer.Option(help="Processes of one thread each that share independent cells (accuracy); results are the same."),
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Processes of one thread each that share independent cells (accuracy, figure-13, figure-16, table-5, table-10).",
+        show_default="one a core, 4 at most; 1 by another summarizer than zoo:summarizer, which each would load",
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="The seed of all that is drawn.")]
 
@@ -69,7 +73,7 @@ def evaluate(
     seed: Seed = 0,
     data: Data = None,
     summarizer: SummarizerName = None,
-    workers: Workers = 1,
+    workers: Workers = None,
 ) -> Outcome:
     """Run an experiment of the paper, or all, and write tables and plots beside the paper's figures."""
     from xpert.evaluation.presets import preset_of
@@ -85,6 +89,7 @@ def evaluate(
     if dry_run:
         return _plan(chosen, size, out, seed, setting)
     from xpert.evaluation.running import PAGE, run_experiments
+    from xpert.evaluation.suite.workers import usual_workers
     from xpert.report.charts import require_matplotlib
 
     require_matplotlib("xpert evaluate")
@@ -95,7 +100,7 @@ def evaluate(
         work=work or out / "work",
         seed=seed,
         setting=setting,
-        workers=workers,
+        workers=usual_workers(setting) if workers is None else workers,
         on_result=lambda result: draw(result, out),
     )
     document = {

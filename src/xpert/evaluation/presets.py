@@ -175,7 +175,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             domain_users=1,
             trainees=4,
             known_phrases=(100, 0),
-            searching_users=2,
+            searching_users=4,
             training_steps=400,
         ),
         Preset(

@@ -8,7 +8,7 @@ import pytest
 
 from xpert.cli import main
 from xpert.evaluation.results import Chart, Series, Table
-from xpert.evaluation.suite import EXPERIMENTS, Experiment
+from xpert.evaluation.suite import EXPERIMENTS, Experiment, workers
 from xpert.evaluation.suite.context import Context, Findings
 
 
@@ -72,3 +72,22 @@ def test_unknown_names_are_refused_before_any_work(tmp_path: Path, capsys: Any) 
     assert main(["evaluate", "all", "--preset", "huge", "--out", str(tmp_path / "out")]) == 2
     assert "--preset: expected one of tiny, small, paper, got 'huge'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_workers_are_the_machines_unless_they_are_told(
+    quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
+    run, seen = Experiment.run, []
+
+    def noted(self: Experiment, context: Context) -> Findings:
+        seen.append(context.workers)
+        return run(self, context)
+
+    monkeypatch.setattr(Experiment, "run", noted)
+    monkeypatch.setattr(workers, "_cores", lambda: 3)
+    for number, told in enumerate(([], ["--workers", "2"], ["--summarizer", "encoder:minilm"])):
+        assert main(["evaluate", "accuracy", "--out", str(tmp_path / str(number)), *told]) == 0
+    assert seen == [3, 2, 1]
+    assert main(["evaluate", "accuracy", "--out", str(tmp_path / "none"), "--workers", "0"]) == 2
+    assert "--workers: expected 1 or more, got 0" in capsys.readouterr().err

@@ -117,6 +117,8 @@ MINI = replace(
     tuned_words=3,
     tuning_steps=4,
     trainees=1,
+    known_phrases=(100, 0),
+    searching_users=1,
     training_steps=3,
 )
 

@@ -10,53 +10,92 @@ from typing import Any
 import pytest
 
 from xpert.errors import ReferenceNotFoundError
+from xpert.evaluation.demo_users import phrased
 from xpert.evaluation.experiments.data_saved import smallest_part
 from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.starts import StartsReport
-from xpert.evaluation.suite import EXPERIMENTS, start_scores, starts
+from xpert.evaluation.suite import EXPERIMENTS, chosen, start_scores, starts
+from xpert.evaluation.suite.chosen import EXHAUSTIVE
 from xpert.evaluation.suite.context import Context
 from xpert.references import describe, kind_of
 from xpert.zoo import path, pool_names
+from xpert.zoo.corpus import STYLES, examples
 
 
-def row(style: str, *, selected: str, steps: int | None, seconds: float, texts: int | None) -> dict[str, Any]:
+def row(
+    style: str,
+    *,
+    start: str,
+    steps: int | None,
+    seconds: float,
+    texts: int | None,
+    known_phrases: int = 100,
+    kind: str = starts.SELECTED,
+) -> dict[str, Any]:
     return {
         "style": style,
+        "known_phrases": known_phrases,
         "similarity": 90,
-        "selected": selected,
+        "kind": kind,
+        "start": start,
         "steps_base": 60,
         "seconds_base": 30.0,
         "steps_selected": steps,
         "seconds_selected": seconds,
-        "met_at_start": False,
+        "met_at_start": steps == 1,
         "texts": 40,
         "texts_selected": texts,
     }
 
 
 ROWS = [
-    row("a", selected="a", steps=15, seconds=6.0, texts=10),
-    row("b", selected="a", steps=45, seconds=24.0, texts=30),
-    row("c", selected="c", steps=None, seconds=90.0, texts=None),
+    row("a", start="a", steps=15, seconds=6.0, texts=10),
+    row("b", start="a", steps=45, seconds=24.0, texts=30),
+    row("c", start="c", steps=None, seconds=90.0, texts=None),
 ]
-CHOSEN = {"right": {"all axes": [True, True, False, True]}}
+OTHERS = [
+    row("a", start="a", steps=1, seconds=0.5, texts=0, known_phrases=0),
+    row("a", start="b", steps=30, seconds=15.0, texts=None, kind="another style's"),
+]
 
 
 def test_users_who_never_got_there_are_told_and_not_averaged() -> None:
-    found = starts._summary(ROWS, 90, CHOSEN)
-    assert (found["trainees"], found["trainees_right"], found["got_there"]) == (3, 2, 2)
+    found = starts._summary([*ROWS, *OTHERS], 100, 90, starts.SELECTED)
+    assert (found["trainees"], found["trainees_right"], found["got_there"], found["met_at_start"]) == (3, 2, 2, 0)
     assert (found["steps"], found["seconds"]) == (30.0, 15.0)
     assert found["steps_saved"]["mean"] == pytest.approx(0.5)
     assert found["seconds_saved"]["mean"] == pytest.approx(0.5)
     assert found["data_saved"]["mean"] == pytest.approx(0.5)
-    assert found["right"]["all axes"]["mean"] == 0.75
     assert found["phone_j"] == pytest.approx(15 * 3.2)
     table = starts._cost(ROWS, [found])
-    assert "| the base | - | 3 of 3 | 60 | 30.0 s |" in table
-    assert "| selected, s = 90 | 2 of 3 | 2 of 3 | 30 | 15.0 s | 50% (25 to 75) |" in table
-    none = starts._summary(ROWS[2:], 90, CHOSEN)
-    assert "| selected, s = 90 | 1 of 1 | 0 of 1 | - | - |" in starts._cost(ROWS[2:], [none])
-    assert "| c | 90 | c | 60 | - | - | - |" in starts._users(ROWS)
+    assert "| 100% | the base | - | 3 of 3 | - | 60 | 30.0 s |" in table
+    assert "| 100% | selected, s = 90 | 2 of 3 | 2 of 3 | 0 of 3 | 30 | 15.0 s | 50% (25 to 75) |" in table
+    none = starts._summary(ROWS[2:], 100, 90, starts.SELECTED)
+    assert "| 100% | selected, s = 90 | 1 of 1 | 0 of 1 | 0 of 1 | - | - |" in starts._cost(ROWS[2:], [none])
+    assert "| c | 100% | 90 | c | 60 | - | - | - |" in starts._users(ROWS)
+
+
+def test_users_of_other_phrases_and_other_starts_are_told_apart() -> None:
+    rows = [*ROWS, *OTHERS]
+    unknown = starts._summary(rows, 0, 90, starts.SELECTED)
+    assert (unknown["steps"], unknown["met_at_start"], unknown["data_saved"]["mean"]) == (1.0, 1, 1.0)
+    other = starts._summary(rows, 100, 90, "another style's")
+    assert (other["trainees"], other["trainees_right"], other["steps"], other["data_saved"]) == (1, 0, 30.0, None)
+    table = starts._cost(rows, [unknown, other]).splitlines()
+    assert len(table) == 2 + 4
+    assert sum(line.startswith("| 0% | the base | - | 1 of 1 |") for line in table) == 1
+    assert any(line.startswith("| 100% | another style's, s = 90 | 0 of 1 | 1 of 1 |") for line in table)
+    assert "| a | 0% | 90 | a | 60 | 1 (at its start) |" in starts._users(rows)
+
+
+def test_the_right_model_stands_beside_exhaustive_searchs_on_the_same_users() -> None:
+    right = {"all axes": [True, True, False, True], EXHAUSTIVE: [False, True]}
+    found = starts._right(100, 90, right)
+    assert found["right"]["all axes"]["mean"] == 0.75
+    assert (found["less_exhaustive"]["mean"], found["less_exhaustive"]["n"]) == (0.5, 2)
+    assert "| 100% | s = 90 | 75% (25 to 100) | 50% (0 to 100) | 4 | 50.0 (0.0 to 100.0) | 2 |" in starts._accuracy(
+        [found]
+    )
 
 
 @pytest.mark.parametrize("least", range(1, 9))
@@ -81,11 +120,11 @@ def test_pools_are_shipped_at_two_similarities() -> None:
 def test_what_is_not_shipped_is_trained_into_the_work_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
     monkeypatch.setattr(
-        starts, "make_pool", lambda base, out, settings, styles: made.append((base, out, settings, styles))
+        chosen, "make_pool", lambda base, out, settings, styles: made.append((base, out, settings, styles))
     )
     styles = (PRESETS["tiny"].styles[0], "expert-concise-poetic")
     with Context(preset=replace(PRESETS["tiny"], styles=styles), seed=0, work=tmp_path) as context:
-        models = starts.trained_pool(context, 90)
+        models = chosen.trained_pool(context, 90)
     assert models == {styles[0]: f"zoo:{styles[0]}@90", styles[1]: str(tmp_path / "pools" / "90" / styles[1])}
     ((base, out, settings, missing),) = made
     assert (base, out, settings.similarity, missing) == ("zoo:base", tmp_path / "pools" / "90", 0.9, [styles[1]])
@@ -101,25 +140,47 @@ def test_less_data_is_tried_from_the_selected_start(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(starts, "zoo_trainer", lambda _: None)
     monkeypatch.setattr(starts, "replace", lambda *_, **__: Trainer())
-    report: Any = SimpleNamespace(steps_selected=5, scratch_steps=60, target_loss=2.5)
+    report: Any = SimpleNamespace(steps_selected=5, scratch_steps=60, target_loss=2.5, met_at_start=False)
     assert isinstance(report, SimpleNamespace)
     assert not isinstance(report, StartsReport)
     with Context(preset=PRESETS["tiny"], seed=0, work=tmp_path) as context:
-        trainee = starts.trainees(context)[0]
+        trainee = chosen.trainees(context, 0)[0]
         needed = starts._texts_needed(context, trainee, 90, trainee.style, report)
         report.steps_selected = None
         assert starts._texts_needed(context, trainee, 90, trainee.style, report) is None
+        report.met_at_start = True
+        assert starts._texts_needed(context, trainee, 90, trainee.style, report) == 0
     assert needed == 15
     assert tried == [(n, f"zoo:{trainee.style}@90") for n in (20, 10, 15)]
 
 
 def test_trainees_are_spread_over_the_styles_and_validate_on_other_questions(tmp_path: Path) -> None:
     with Context(preset=PRESETS["tiny"], seed=0, work=tmp_path) as context:
-        found = starts.trainees(context)
-    assert len({one.style for one in found}) == PRESETS["tiny"].trainees
-    for one in found:
-        assert (len(one.training), len(one.validation)) == (40, 20)
-        assert not {e.prompt for e in one.training} & {e.prompt for e in one.validation}
+        found = chosen.trainees(context, 0)
+        assert len({one.style for one in found}) == PRESETS["tiny"].trainees
+        for one in found:
+            assert (len(one.training), len(one.validation)) == (40, 20)
+            assert not {e.prompt for e in one.training} & {e.prompt for e in one.validation}
+            assert chosen.other_style(context, one) in set(context.preset.styles) - {one.style}
+        known = chosen.trainees(context, 100)
+        assert [e.prompt for one in known for e in one.training] == [e.prompt for one in found for e in one.training]
+        folders = {chosen.trainee_folder(context, one) for one in [*found, *known]}
+        assert len(folders) == 2 * len(found)
+
+
+def test_so_many_texts_are_in_phrases_that_models_know() -> None:
+    style = "expert-concise-friendly"
+    unknown, half, known = (phrased(style, 40, 7, known_phrases=percent) for percent in (0, 50, 100))
+    assert unknown == examples(STYLES[style], side="users", n=40, seed=7)
+    assert [e.prompt for e in unknown] == [e.prompt for e in half] == [e.prompt for e in known]
+    assert sum(a == b for a, b in zip(half, unknown, strict=True)) == 20
+    assert sum(a == b for a, b in zip(half, known, strict=True)) == 20
+    assert not any(a == b for a, b in zip(known, unknown, strict=True))
+    bank = {e.response for e in examples(STYLES[style], side="models", n=320, seed=7)}
+    openings = {text.split(",")[0] for text in bank}
+    assert sum(e.response.split(",")[0] in openings for e in known) > sum(
+        e.response.split(",")[0] in openings for e in unknown
+    )
 
 
 def test_scores_are_compared_on_the_same_prompts() -> None:

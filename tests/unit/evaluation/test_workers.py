@@ -19,8 +19,9 @@ from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.running import run_experiments
 from xpert.evaluation.setting import Setting
 from xpert.evaluation.suite import EXPERIMENTS
+from xpert.evaluation.suite import workers as workers_module
 from xpert.evaluation.suite.context import Context
-from xpert.evaluation.suite.workers import in_workers
+from xpert.evaluation.suite.workers import in_workers, kept_cells, usual_workers
 
 TINY = PRESETS["tiny"]
 
@@ -89,6 +90,42 @@ def test_a_worker_that_is_ended_is_told(tmp_path: Path) -> None:
         pytest.raises(WorkerError, match=r"a worker ended before its cell did \(2 workers; .* fewer workers goes on"),
     ):
         in_workers(context, ended, [("a",), ("b",)])
+
+
+def squared(context: Context, number: int) -> dict[str, int]:
+    return {"square": number**2, "process": os.getpid(), "there": len(list(context.work.glob("shared")))}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_kept_cells_come_in_order_and_only_what_is_missing_is_made(workers: int, tmp_path: Path) -> None:
+    asked: list[list[tuple[int]]] = []
+    files = {(number,): tmp_path / "cells" / f"{number}.json" for number in (3, 1, 2)}
+
+    def prepare(waiting: Any) -> None:
+        asked.append(list(waiting))
+        (tmp_path / "shared").write_text("for all")
+
+    with Context(preset=TINY, seed=0, work=tmp_path, workers=workers) as context:
+        files[1,].parent.mkdir()
+        files[1,].write_text('{"square": "kept"}')
+        found = kept_cells(context, squared, files, prepare=prepare)
+        assert [one["square"] for one in found] == [9, "kept", 4]
+        assert [one["there"] for one in (found[0], found[2])] == [1, 1]
+        assert {one["process"] == os.getpid() for one in (found[0], found[2])} == {workers == 1}
+        assert kept_cells(context, squared, files, prepare=prepare) == found
+    assert asked == [[(3,), (2,)]]
+
+
+def test_where_nobody_says_there_is_a_worker_a_core_up_to_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, expected in ((1, 1), (2, 2), (4, 4), (64, 4)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False)
+        assert usual_workers(Setting()) == usual_workers(Setting(data="texts")) == expected
+        assert usual_workers(Setting(summarizer="encoder:minilm")) == 1
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert usual_workers(Setting()) == 3
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usual_workers(Setting()) == 1
 
 
 SCRIPT = """
@@ -167,3 +204,50 @@ def test_accuracy_is_the_same_by_any_number_of_workers(tmp_path: Path) -> None:
     assert found[0].rows == found[1].rows
     assert found[0].tables == found[1].tables
     assert len(found[0].rows["cells"]) == 4
+
+
+SHORT = replace(
+    TINY,
+    styles=TINY.styles[:3],
+    draws=2,
+    users_a_style=1,
+    recorded_prompts=50,
+    similarities=(90,),
+    styled_texts=2,
+    mixed_users=1,
+    domain_users=1,
+    training_steps=4,
+)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "folder", "n_cells"),
+    [("figure-13", "sizes-*", 4), ("figure-16", "mixed-starts", 3), ("table-10", "in-context", 4)],
+)
+def test_the_others_are_the_same_by_any_number_of_workers(
+    name: str, folder: str, n_cells: int, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells and the base's answers are made anew; what the cache keeps is computed by one worker, and read by two."""
+    for package, extra in EXPERIMENTS[name].needs.items():
+        pytest.importorskip(package, reason=f"needs the extra '{extra}'")
+    begun: list[int] = []
+    processes = workers_module._processes
+    monkeypatch.setattr(workers_module, "_processes", lambda own, n: begun.append(n) or processes(own, n))
+    found: list[Any] = []
+    for workers in (1, 2):
+        out = tmp_path / f"out{workers}"
+        (result,) = run_experiments([EXPERIMENTS[name]], SHORT, out=out, work=work, workers=workers)
+        cells = sorted(work.glob(f"{folder}/*.json"))
+        said = sorted(work.glob("base-answers-*.json"))
+        assert len(cells) >= n_cells
+        found.append((result.rows, result.tables, [file.name for file in cells], [file.read_text() for file in said]))
+        for file in [*cells, *said]:
+            file.unlink()
+    assert found[0] == found[1]
+    assert begun == [2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +14,10 @@ from xpert.evaluation.mixtures import explained, mixture_answers
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.sources import Draw, Source, fingerprint
 from xpert.evaluation.suite.context import Context, Findings
-from xpert.evaluation.suite.workers import in_workers
+from xpert.evaluation.suite.workers import kept_cells
 from xpert.progress import say
 from xpert.selector import Selector
 from xpert.space import AXES
-from xpert.tensors.files import write_text
 
 __all__ = ["accuracy"]
 
@@ -34,8 +32,7 @@ def accuracy(context: Context) -> Findings:
     seeds = range(context.seed, context.seed + preset.draws)
     places = [(seed, similarity) for seed in seeds for similarity in preset.similarities]
     files = {place: folder / f"{place[0]}-{place[1]}.json" for place in places}
-    in_workers(context, _cell, [place for place, file in files.items() if not file.is_file()])
-    cells: list[dict[str, Any]] = [json.loads(file.read_text(encoding="utf-8")) for file in files.values()]
+    cells: list[dict[str, Any]] = kept_cells(context, _cell, files)
     rows = [row for s in preset.similarities for row in _rows(cells, s)]
     return Findings(
         tables=[Table(title="Right model (95% interval over users)", markdown=_markdown(rows, preset.similarities))],
@@ -51,15 +48,13 @@ def _folder(context: Context) -> Path:
     return context.work / f"accuracy-{fingerprint(context.source)}-{sizes}{context.setting.suffix}"
 
 
-def _cell(context: Context, seed: int, similarity: int) -> None:
-    """One draw at one similarity, into its file."""
+def _cell(context: Context, seed: int, similarity: int) -> dict[str, Any]:
+    """One draw at one similarity."""
     draw = context.source.draw(seed, context.preset.users_a_style)
     right = _right(context, context.source, draw, similarity=similarity, seed=seed)
-    file = _folder(context) / f"{seed}-{similarity}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_text(file, json.dumps({"seed": seed, "similarity": similarity, "right": right}) + "\n")
     all_axes = next(iter(right.values()))
     say(f"draw {seed}, s = {similarity}: {sum(all_axes)} of {len(draw.users)} by all axes")
+    return {"seed": seed, "similarity": similarity, "right": right}
 
 
 def _right(context: Context, source: Source, draw: Draw, *, similarity: int, seed: int) -> dict[str, list[bool]]:

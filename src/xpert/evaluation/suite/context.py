@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from xpert.catalog import Catalog
 from xpert.evaluation.cast import Cast, ZooCast
 from xpert.evaluation.demo_users import DemoUser
 from xpert.evaluation.experiments.pool import ProbedPool, base_answers, probed_pool, with_words
@@ -19,6 +20,7 @@ from xpert.evaluation.presets import Preset
 from xpert.evaluation.results import Chart, Table
 from xpert.evaluation.setting import USUAL, ZOO, Setting
 from xpert.evaluation.sources import Source
+from xpert.explainer import Explainer
 from xpert.modalities import load_modality, modality_of
 from xpert.probing import choose_prompts
 from xpert.prompts import shipped_prompts
@@ -29,6 +31,7 @@ from xpert.summarizers import load_summarizer
 from xpert.summarizers.encoder import EncoderSummarizer
 from xpert.tensors.files import write_text
 from xpert.types import Array
+from xpert.zoo import adapter_names
 
 __all__ = ["N_CANDIDATES", "SUMMARIZER", "Context", "EncodedOnce", "Findings"]
 
@@ -157,6 +160,12 @@ class Context:
         )
         return with_words(probed, self.summarizer, self.subvectors, seed=self.seed, cache=self.cache)
 
+    @cached_property
+    def whole_catalog(self) -> Catalog:
+        """All shipped models of the zoo in words, whatever the preset's styles: a user may write in any. Probed once a work folder."""
+        explainer = Explainer(self.cast.base, self.summarizer, n_prompts=50, seed=self.seed, cache=self.cache)
+        return explainer.explain({name: f"zoo:{name}" for name in adapter_names()})
+
     @property
     def subvectors(self) -> SubvectorSource | None:
         """Of the setting's summarizer (`subvectors_of`)."""
@@ -172,7 +181,10 @@ class Context:
         return self.cast.users(self.seed, n_texts, similarity, self.said_by_base)
 
     def said_by_base(self, users: Sequence[DemoUser]) -> dict[str, str]:
-        """The base's answers to the prompts of users who are nobody, the corpus' or one's own texts': kept in a file."""
+        """The base's answers to the prompts of users who are nobody, the corpus' or one's own texts': kept in a file.
+
+        New ones are written by one process at a time: before workers begin, all that they will ask for must have been.
+        """
         file = self.work / f"base-answers-{describe(self.cast.base).sha256[:8]}.json"
         kept: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         asked = [example for user in users for example in user.examples if str(example.prompt) not in kept]

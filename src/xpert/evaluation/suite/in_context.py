@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-from xpert.catalog import Catalog
 from xpert.evaluation.bootstrap import Estimate
 from xpert.evaluation.demo_users import DemoUser
 from xpert.evaluation.experiments.in_context import (
@@ -15,15 +15,16 @@ from xpert.evaluation.experiments.in_context import (
     N_SHOTS,
     REPEATS,
     DomainAnswers,
+    DomainUser,
     domain_answers,
     domain_user,
 )
 from xpert.evaluation.experiments.tables import markdown
-from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
 from xpert.evaluation.suite.context import Context, Findings
-from xpert.evaluation.suite.merging import whole_catalog, zoo_trainer
+from xpert.evaluation.suite.merging import prepare, zoo_trainer
+from xpert.evaluation.suite.workers import kept_cells
 from xpert.progress import say
 from xpert.zoo.corpus import DOMAINS
 
@@ -40,12 +41,17 @@ _TOLD = {
 
 def table_10(context: Context) -> Findings:
     """Users of every domain; each user's answers are kept as they come."""
-    catalog = whole_catalog(context)
-    users = [
-        _kept(context, catalog, domain, number)
-        for domain in DOMAINS
-        for number in range(1, context.preset.domain_users + 1)
-    ]
+    numbers = range(1, context.preset.domain_users + 1)
+    files = {(domain, number): _file(context, domain, number) for domain in DOMAINS for number in numbers}
+    kept = kept_cells(
+        context,
+        _answers,
+        files,
+        prepare=lambda waiting: prepare(
+            context, [_asking(domain_user(domain, number, context.seed)) for domain, number in waiting]
+        ),
+    )
+    users = [DomainAnswers(**user) for user in kept]
     groups = {domain: [user for user in users if user.domain == domain] for domain in DOMAINS} | {"all four": users}
     found = {name: {method: _scores(some, method) for method in METHODS} for name, some in groups.items()}
     gains = {name: _difference(some, "personalized", "in context") for name, some in groups.items()}
@@ -64,32 +70,37 @@ def table_10(context: Context) -> Findings:
     )
 
 
-def _kept(context: Context, catalog: Catalog, domain: str, number: int) -> DomainAnswers:
-    """One user's answers, from the work folder if they are there."""
-    trainer = replace(zoo_trainer(context), eval_every=_EVAL_EVERY)
-    folder = context.work / "in-context"
-    file = folder / f"{domain}-{number}-{trainer.max_steps}-{context.seed}.json"
+def _file(context: Context, domain: str, number: int) -> Path:
+    """Of a user's answers."""
+    name = f"{domain}-{number}-{context.preset.training_steps}-{context.seed}.json"
+    return context.work / "in-context" / name
 
-    def run() -> dict[str, Any]:
-        folder.mkdir(parents=True, exist_ok=True)
-        user = domain_user(domain, number, context.seed)
-        said = context.said_by_base([DemoUser(name=domain, style=user.style, examples=user.training)])
-        shutil.rmtree(folder / "own", ignore_errors=True)
-        found = domain_answers(
-            user,
-            catalog=catalog,
-            summarizer=context.summarizer,
-            base=context.cast.base,
-            base_answers=[said[str(example.prompt)] for example in user.training],
-            out=folder / "own",
-            trainer=trainer,
-            seed=context.seed,
-        )
-        shutil.rmtree(folder / "own", ignore_errors=True)
-        say(f"{domain}: {found.style}, from {found.selected} in {found.steps} steps")
-        return asdict(found)
 
-    return DomainAnswers(**kept(file, run))
+def _answers(context: Context, domain: str, number: int) -> dict[str, Any]:
+    """One user's."""
+    user = domain_user(domain, number, context.seed)
+    said = context.said_by_base([_asking(user)])
+    file = _file(context, domain, number)
+    own = file.parent / "own" / file.stem  # no other worker's
+    own.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(own, ignore_errors=True)
+    found = domain_answers(
+        user,
+        catalog=context.whole_catalog,
+        summarizer=context.summarizer,
+        base=context.cast.base,
+        base_answers=[said[str(example.prompt)] for example in user.training],
+        out=own,
+        trainer=replace(zoo_trainer(context), eval_every=_EVAL_EVERY),
+        seed=context.seed,
+    )
+    shutil.rmtree(own, ignore_errors=True)
+    say(f"{domain}: {found.style}, from {found.selected} in {found.steps} steps")
+    return asdict(found)
+
+
+def _asking(user: DomainUser) -> DemoUser:
+    return DemoUser(name=user.domain, style=user.style, examples=user.training)
 
 
 def _texts(users: Sequence[DomainAnswers], method: str) -> tuple[list[str], list[str], list[object]]:

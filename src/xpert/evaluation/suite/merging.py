@@ -8,27 +8,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xpert.catalog import Catalog
 from xpert.evaluation.demo import DemoSettings
 from xpert.evaluation.demo_users import DemoUser
 from xpert.evaluation.experiments.merging_starts import (
     KINDS,
     MixedStarts,
+    MixedTrainee,
     mean_steps,
     mixed_starts,
     mixed_starts_table,
     mixed_starts_users,
     mixed_trainee,
 )
-from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.context import Context, Findings
-from xpert.explainer import Explainer
+from xpert.evaluation.suite.workers import kept_cells
 from xpert.progress import say
 from xpert.trainers.torch import TorchTrainer
-from xpert.zoo import adapter_names
 
-__all__ = ["N_STYLES", "RANK", "figure_16", "whole_catalog", "zoo_trainer"]
+__all__ = ["N_STYLES", "RANK", "figure_16", "prepare", "zoo_trainer"]
 
 N_STYLES = (1, 2, 3)
 """Styles that a user mixes, in equal parts."""
@@ -42,12 +40,21 @@ _TOLD = {"scratch": "scratch", "single": "selected model", "merged": "merge", "c
 
 def figure_16(context: Context) -> Findings:
     """Users of each number of styles; each user's row is kept as it comes."""
-    catalog = whole_catalog(context)
-    rows: list[MixedStarts] = []
-    for user in range(1, context.preset.mixed_users + 1):
-        for n_styles in N_STYLES:
-            rows.append(_kept(context, catalog, n_styles, seed=1_000 * context.seed + user))
-            say(f"{' + '.join(rows[-1].styles)}: {dict(rows[-1].steps)}")
+    users = [
+        (n_styles, 1_000 * context.seed + user)
+        for user in range(1, context.preset.mixed_users + 1)
+        for n_styles in N_STYLES
+    ]
+    files = {user: _file(context, *user) for user in users}
+    kept = kept_cells(
+        context,
+        _row,
+        files,
+        prepare=lambda waiting: prepare(
+            context, [_asking(mixed_trainee(n_styles, seed)) for n_styles, seed in waiting]
+        ),
+    )
+    rows = [MixedStarts.from_dict(row) for row in kept]
     return Findings(
         tables=[
             Table(title="Mean steps to the target, by the number of styles", markdown=mixed_starts_table(rows)),
@@ -58,10 +65,10 @@ def figure_16(context: Context) -> Findings:
     )
 
 
-def whole_catalog(context: Context) -> Catalog:
-    """All shipped models of the zoo in words, whatever the preset's styles: a user may write in any. Probed once a work folder."""
-    explainer = Explainer(context.cast.base, context.summarizer, n_prompts=50, seed=context.seed, cache=context.cache)
-    return explainer.explain({name: f"zoo:{name}" for name in adapter_names()})
+def prepare(context: Context, users: Sequence[DemoUser]) -> None:
+    """Have in the work folder what cells of users share: what the whole catalog is made of, and the base's answers to all prompts."""
+    _ = context.whole_catalog
+    context.said_by_base(users)
 
 
 def zoo_trainer(context: Context) -> TorchTrainer:
@@ -71,27 +78,33 @@ def zoo_trainer(context: Context) -> TorchTrainer:
     return replace(trainer, max_steps=context.preset.training_steps)
 
 
-def _kept(context: Context, catalog: Catalog, n_styles: int, *, seed: int) -> MixedStarts:
-    """One user's row, from the work folder if it is there."""
-    trainer = zoo_trainer(context)
-    file = context.work / "mixed-starts" / f"{n_styles}-{seed}-{trainer.max_steps}-{context.seed}.json"
+def _file(context: Context, n_styles: int, seed: int) -> Path:
+    """Of a user's row."""
+    name = f"{n_styles}-{seed}-{context.preset.training_steps}-{context.seed}.json"
+    return context.work / "mixed-starts" / name
 
-    def run() -> dict[str, Any]:
-        user = mixed_trainee(n_styles, seed)
-        said = context.said_by_base([DemoUser(name="mixed", style=user.styles[0], examples=user.training)])
-        row = mixed_starts(
-            user,
-            catalog=catalog,
-            summarizer=context.summarizer,
-            base=context.cast.base,
-            base_answers=[said[str(example.prompt)] for example in user.training],
-            out=_fresh(file.parent / "models"),
-            trainer=trainer,
-            rank=RANK,
-        )
-        return row.to_dict()
 
-    return MixedStarts.from_dict(kept(file, run))
+def _row(context: Context, n_styles: int, seed: int) -> dict[str, Any]:
+    """One user's."""
+    user = mixed_trainee(n_styles, seed)
+    said = context.said_by_base([_asking(user)])
+    file = _file(context, n_styles, seed)
+    row = mixed_starts(
+        user,
+        catalog=context.whole_catalog,
+        summarizer=context.summarizer,
+        base=context.cast.base,
+        base_answers=[said[str(example.prompt)] for example in user.training],
+        out=_fresh(file.parent / "models" / file.stem),  # no other worker's
+        trainer=zoo_trainer(context),
+        rank=RANK,
+    )
+    say(f"{' + '.join(row.styles)}: {dict(row.steps)}")
+    return row.to_dict()
+
+
+def _asking(user: MixedTrainee) -> DemoUser:
+    return DemoUser(name="mixed", style=user.styles[0], examples=user.training)
 
 
 def _fresh(folder: Path) -> Path:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xpert.evaluation.bootstrap import estimate, paired_difference
 from xpert.evaluation.experiments.tables import markdown
-from xpert.evaluation.keeping import kept
 from xpert.evaluation.mixtures import explained
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.sources import Draw, fingerprint
 from xpert.evaluation.suite.context import SUMMARIZER, Context, Findings
+from xpert.evaluation.suite.workers import kept_cells
 from xpert.progress import say
 from xpert.references import resolve
 from xpert.selector import Selector
@@ -48,7 +47,7 @@ class Sized:
 def figure_13(context: Context) -> Findings:
     """Every summarizer on the same draws, mixtures and users; cells are kept as they come."""
     found, missing = sized_summarizers(context.work)
-    cells = [cell for one in found for cell in _cells(context, one)]
+    cells: list[dict[str, Any]] = kept_cells(context, _cell, _files(context, found))
     parameters = {one.name: _parameters(context, one) for one in found}
     rows = [
         _row(cells, one.name, axes, similarity) | {"parameters": parameters[one.name]}
@@ -92,20 +91,22 @@ def sized_summarizers(work: Path) -> tuple[list[Sized], list[str]]:
     return [*found, Sized(name="MiniLM, an encoder", reference=ENCODER)], missing
 
 
-def _cells(context: Context, one: Sized) -> list[dict[str, Any]]:
-    """One a draw and similarity: who was right, by choice of axes."""
-    preset, source = context.preset, context.source
-    key = f"sizes-{fingerprint(source)}-{preset.users_a_style}-{preset.styled_texts}"
-    cells: list[dict[str, Any]] = []
-    for seed in range(context.seed, context.seed + preset.draws):
-        draw = source.draw(seed, preset.users_a_style)
-        for similarity in preset.similarities:
-            file = context.work / key / f"{_identity(one)}-{seed}-{similarity}.json"
-            cells.append(kept(file, partial(_cell, context, one, draw, similarity=similarity, seed=seed)))
-    return cells
+def _files(context: Context, found: Sequence[Sized]) -> dict[tuple[Sized, int, int], Path]:
+    """Of the cells: a summarizer, a draw, a similarity."""
+    preset = context.preset
+    source = fingerprint(context.source)  # it is there now: no two workers make it
+    key = f"sizes-{source}-{preset.users_a_style}-{preset.styled_texts}"
+    return {
+        (one, seed, similarity): context.work / key / f"{_name(one, seed, similarity)}.json"
+        for one in found
+        for seed in range(context.seed, context.seed + preset.draws)
+        for similarity in preset.similarities
+    }
 
 
-def _cell(context: Context, one: Sized, draw: Draw, *, similarity: int, seed: int) -> dict[str, Any]:
+def _cell(context: Context, one: Sized, seed: int, similarity: int) -> dict[str, Any]:
+    """Who was right, by choice of axes."""
+    draw = context.source.draw(seed, context.preset.users_a_style)
     right = _right(context, one, draw, similarity=similarity, seed=seed)
     say(f"{one.name}, draw {seed}, s = {similarity}: {sum(right['all'])} of {len(draw.users)} by all axes")
     return {"summarizer": one.name, "seed": seed, "similarity": similarity, "right": right}
@@ -120,7 +121,7 @@ def _right(context: Context, one: Sized, draw: Draw, *, similarity: int, seed: i
         summarizer,
         similarity=similarity,
         seed=seed,
-        folder=context.work / "mixtures-sizes",
+        folder=context.work / "mixtures-sizes" / _name(one, seed, similarity),  # no other worker's
         subvectors=context.subvectors_of(summarizer),
     )
     selectors: dict[AxesName, Selector] = {axes: Selector(catalog, summarizer, axes=axes) for axes in AXES}
@@ -132,11 +133,10 @@ def _right(context: Context, one: Sized, draw: Draw, *, similarity: int, seed: i
     return right
 
 
-def _identity(one: Sized) -> str:
-    """Of a cell's file: other weights are another file."""
-    if one.reference == ENCODER:
-        return "minilm"
-    return f"{one.name}-{model_digest(_folder(one))[:8]}"
+def _name(one: Sized, seed: int, similarity: int) -> str:
+    """Of a cell's file and folder: other weights are others."""
+    weights = "minilm" if one.reference == ENCODER else f"{one.name}-{model_digest(_folder(one))[:8]}"
+    return f"{weights}-{seed}-{similarity}"
 
 
 def _folder(one: Sized) -> Path:

@@ -14,9 +14,8 @@ from xpert.evaluation.cast import BASE
 from xpert.evaluation.demo_users import Trainee
 from xpert.evaluation.experiments.data_saved import PARTS, smallest_part
 from xpert.evaluation.experiments.tables import markdown, percent
-from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Chart, Series, Table
-from xpert.evaluation.starts import StartsReport, compare_starts
+from xpert.evaluation.starts import StartsReport, compare_starts, reached
 from xpert.evaluation.suite.chosen import (
     ALL,
     EXHAUSTIVE,
@@ -28,9 +27,10 @@ from xpert.evaluation.suite.chosen import (
 )
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.merging import zoo_trainer
-from xpert.evaluation.suite.workers import in_workers
+from xpert.evaluation.suite.workers import kept_cells
 from xpert.progress import say
 from xpert.trainers.torch import TorchTrainer
+from xpert.types import TrainingReport
 
 __all__ = ["SELECTED", "compared", "table_5"]
 
@@ -42,9 +42,12 @@ def table_5(context: Context) -> Findings:
     """The right model, and steps, seconds, energy and data from the selected one; what is trained is kept."""
     preset = context.preset
     chosen = {s: selected_from(context, s) for s in preset.similarities}  # no two workers make it
-    users = [(one, known) for known in preset.known_phrases for one in range(preset.trainees)]
-    in_workers(context, _cell, [user for user in users if not _is_done(context, *user)])
-    rows = [row for user in users for row in _rows(context, *user)]
+    files = {
+        (number, known): _file(context, trainee)
+        for known in preset.known_phrases
+        for number, trainee in enumerate(trainees(context, known))
+    }
+    rows = [row for user in kept_cells(context, _starts, files) for row in user]
     places = [(known, s) for known in preset.known_phrases for s in sorted(preset.similarities)]
     rights = [_right(known, s, chosen[s][known]["right"]) for known, s in places]
     starts = [(known, s, SELECTED) for known, s in places]
@@ -67,8 +70,8 @@ def table_5(context: Context) -> Findings:
     )
 
 
-def compared(context: Context, trainee: Trainee, similarity: int, name: str, kind: str = SELECTED) -> StartsReport:
-    """Both starts of a user, the base and a model of a pool; what is done is not repeated."""
+def compared(context: Context, trainee: Trainee, similarity: int, name: str) -> StartsReport:
+    """Both starts of a user, the base and the model of a pool that was selected; what is done is not repeated."""
     return compare_starts(
         BASE,
         trained_pool(context, similarity)[name],
@@ -77,30 +80,76 @@ def compared(context: Context, trainee: Trainee, similarity: int, name: str, kin
         out=trainee_folder(context, trainee),
         trainer=zoo_trainer(context),
         resume=True,
-        name=f"{'from' if kind == SELECTED else 'other'}-{similarity}",
+        name=f"from-{similarity}",
     )
 
 
-def _cell(context: Context, number: int, known_phrases: int) -> None:
-    """All starts of one user; each training is kept, so what is called again here is read."""
-    _rows(context, number, known_phrases)
+def _starts(context: Context, number: int, known_phrases: int) -> list[dict[str, Any]]:
+    """One user's: from the selected model of each pool, and from another style's of the pool that is most in its style."""
+    trainee, similarities = trainees(context, known_phrases)[number], context.preset.similarities
+    selected = {s: selected_from(context, s)[known_phrases]["trainees"][trainee.style] for s in similarities}
+    reports = {s: compared(context, trainee, s, selected[s]) for s in similarities}
+    rows = [
+        _row(trainee, s, report, SELECTED, selected[s])
+        | {"texts_selected": _texts_needed(context, trainee, s, selected[s], report)}
+        for s, report in reports.items()
+    ]
+    most = max(similarities)
+    return [*rows, _from_another(context, trainee, most, reports[most])]
 
 
-def _is_done(context: Context, number: int, known_phrases: int) -> bool:
-    return _file(context, trainees(context, known_phrases)[number]).is_file()
+def _row(trainee: Trainee, similarity: int, report: StartsReport, kind: str, name: str) -> dict[str, Any]:
+    told = f"{trainee.style}, {trainee.known_phrases}% known phrases, s = {similarity}, {kind} model"
+    say(f"{told}: {report.steps_selected} of {report.steps_base} steps")
+    return {
+        "style": trainee.style,
+        "known_phrases": trainee.known_phrases,
+        "similarity": similarity,
+        "kind": kind,
+        "start": name,
+        "steps_base": report.steps_base,
+        "seconds_base": report.seconds_base,
+        "steps_selected": report.steps_selected,
+        "seconds_selected": report.seconds_selected,
+        "met_at_start": report.met_at_start,
+        "scratch_stopped_by": report.scratch_stopped_by,
+        "texts": len(trainee.training),
+        "texts_selected": None,
+    }
 
 
-def _rows(context: Context, number: int, known_phrases: int) -> list[dict[str, Any]]:
-    trainee = trainees(context, known_phrases)[number]
-    similarities = context.preset.similarities
+def _from_another(context: Context, trainee: Trainee, similarity: int, report: StartsReport) -> dict[str, Any]:
+    """The control: from the model of another style, for as many steps as scratch trained in all."""
+    name = other_style(context, trainee)
+    run = _run(context, trainee, similarity, name, report, out=f"other-{similarity}", max_steps=report.scratch_steps)
+    steps, seconds = reached(run, report.target_loss, report.eval_every)
+    met = run.eval_losses[0][1] <= report.target_loss
+    own = replace(report, steps_selected=steps, seconds_selected=seconds, met_at_start=met)
+    return _row(trainee, similarity, own, _OTHER, name)
 
-    def run() -> list[dict[str, Any]]:
-        chosen = {s: selected_from(context, s)[known_phrases]["trainees"][trainee.style] for s in similarities}
-        rows = [_measured(context, trainee, s, chosen[s], SELECTED) for s in similarities]
-        return [*rows, _measured(context, trainee, max(similarities), other_style(context, trainee), _OTHER)]
 
-    rows: list[dict[str, Any]] = kept(_file(context, trainee), run)
-    return rows
+def _run(
+    context: Context,
+    trainee: Trainee,
+    similarity: int,
+    name: str,
+    report: StartsReport,
+    *,
+    out: str,
+    max_steps: int,
+    n_texts: int | None = None,
+) -> TrainingReport:
+    """From a model of a pool with the first of the user's texts (None: all) up to scratch's target; kept."""
+    trainer: TorchTrainer = replace(
+        zoo_trainer(context), patience=None, target_loss=report.target_loss, max_steps=max_steps
+    )
+    return trainer.fit(
+        trained_pool(context, similarity)[name],
+        trainee.training[:n_texts],
+        validation=trainee.validation,
+        out=trainee_folder(context, trainee) / out,
+        resume=True,
+    )
 
 
 def _file(context: Context, trainee: Trainee) -> Path:
@@ -138,14 +187,11 @@ def _texts_needed(context: Context, trainee: Trainee, similarity: int, name: str
         return 0
     if report.steps_selected is None:
         return None
-    trainer: TorchTrainer = replace(zoo_trainer(context), patience=None, target_loss=report.target_loss)
-    trainer = replace(trainer, max_steps=max(report.scratch_steps, report.steps_selected))
+    steps = max(report.scratch_steps, report.steps_selected)
 
     def enough(parts: int) -> bool:
-        own = trainee.training[: len(trainee.training) * parts // PARTS]
-        out = trainee_folder(context, trainee) / f"from-{similarity}-part-{parts}"
-        start = trained_pool(context, similarity)[name]
-        run = trainer.fit(start, own, validation=trainee.validation, out=out, resume=True)
+        n, out = len(trainee.training) * parts // PARTS, f"from-{similarity}-part-{parts}"
+        run = _run(context, trainee, similarity, name, report, out=out, max_steps=steps, n_texts=n)
         return any(loss <= report.target_loss for _, loss in run.eval_losses)
 
     return len(trainee.training) * smallest_part(enough) // PARTS

@@ -6,11 +6,12 @@ cells end is seen in a result, and what an interrupted run had finished is there
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,12 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from xpert.errors import SettingsError, WorkerError
+from xpert.evaluation.keeping import kept
 from xpert.evaluation.presets import Preset
-from xpert.evaluation.setting import Setting
+from xpert.evaluation.setting import USUAL, Setting
 from xpert.evaluation.suite.context import Context
 from xpert.progress import quiet
 
-__all__ = ["check_workers", "in_workers"]
+__all__ = ["MOST", "check_workers", "in_workers", "kept_cells", "usual_workers"]
+
+MOST = 4
+"""Workers at most where nobody says how many: each holds PyTorch and what it has loaded in memory of its own."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _own: list[Context] = []
@@ -39,6 +44,49 @@ def check_workers(n: int) -> None:
     """
     if n < 1:
         raise SettingsError(f"workers: expected 1 or more, got {n}")
+
+
+def usual_workers(setting: Setting) -> int:
+    """How many share the cells where nobody says: one a core that this process may use, `MOST` at most.
+
+    One where the summarizer is not the usual one: each worker would load it for itself, and it may have billions of parameters.
+    """
+    return min(_cores(), MOST) if setting.summarizer == USUAL.summarizer else 1
+
+
+def _cores() -> int:
+    """That this process may use; all of the machine's where the system does not tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def kept_cells(
+    context: Context,
+    cell: Callable[..., Any],
+    files: Mapping[tuple[Any, ...], Path],
+    *,
+    prepare: Callable[[Sequence[tuple[Any, ...]]], None] | None = None,
+) -> list[Any]:
+    """The JSON values of all cells, in the order of ``files``; those that are not there yet are made (`in_workers`) and kept as they come.
+
+    Args:
+        context: Of the run.
+        cell: A function of a module: ``cell(context, *arguments)`` gives a JSON value.
+        files: A cell's arguments to its file (`xpert.evaluation.keeping.kept`).
+        prepare: Called once, in this process, with the arguments of the cells that are to be made, if there are any: what several of
+            them would write into the same files must be there before they begin.
+
+    Raises:
+        xpert.errors.XpertError: As `in_workers`.
+    """
+    waiting = [arguments for arguments, file in files.items() if not file.is_file()]
+    if waiting and prepare is not None:
+        prepare(waiting)
+    in_workers(context, _keep, [(cell, files[arguments], arguments) for arguments in waiting])
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files.values()]
+
+
+def _keep(context: Context, cell: Callable[..., Any], file: Path, arguments: tuple[Any, ...]) -> None:
+    kept(file, lambda: cell(context, *arguments))
 
 
 def in_workers(context: Context, cell: Callable[..., None], cells: Sequence[tuple[Any, ...]]) -> None:

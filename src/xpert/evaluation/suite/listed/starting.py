@@ -49,7 +49,7 @@ STARTING: tuple[Experiment, ...] = (
         "25.0 / 53.6 / 85.7 / 96.4%. FT-time, Llama, scratch and s = 30 / 50 / 70 / 80 / 90: 97.8 and 92.4 / 81.8 / 56.7 / 32.9 / 17.9 min; data saved 4.6 / 16.7 / 17.1 / 24.7 / 35.7%.",
         here="LoRA adapters of the zoo's base, trained on mixtures of so many percent of their style and default answers. Users ask what no model was asked. They write in phrases that the models know (100%: the paper's setting, whose models and users have the same data sets), "
         "or in those of the other half of the corpus, which neither base nor model has seen (0%). Those who are fine-tuned have 40 texts, and 20 to validate with, and start from the model that their "
-        "texts select; beside it, as a control, from the model of another style. Steps are counted to the best validation loss of scratch x 1.01, and as one interval where the target is met before the first step. Data saved: the smallest eighths of the texts with which "
+        "texts select; beside it, as a control, from a drawn model of another style, for as many steps as scratch trained in all. Steps are counted to the best validation loss of scratch x 1.01, and as one interval where the target is met before the first step. Data saved: the smallest eighths of the texts with which "
         "the selected model gets there within scratch's whole training. Energy is a Pixel 7's by its power "
         "times this machine's seconds: an estimate. Scratch is trained once a user, the others after it: seconds depend on what else the machine did, steps do not.",
         elsewhere=_TRAINED,
