@@ -45,7 +45,7 @@ def ended(context: Context, name: str) -> None:
 
 def lasting(context: Context, name: str) -> None:
     noted(context, name)
-    time.sleep(60)
+    time.sleep(600)
 
 
 def cells(context: Context) -> dict[str, Any]:
@@ -141,7 +141,9 @@ if __name__ == "__main__":
 """
 
 
-def test_workers_end_with_a_killed_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_workers_end_with_their_run(how: signal.Signals, tmp_path: Path) -> None:
+    """By whatever only the run itself is told: what Ctrl-C sends comes to all."""
     script, work = tmp_path / "run.py", tmp_path / "work"
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), work=str(work)))
     run = subprocess.Popen([sys.executable, str(script)])
@@ -150,8 +152,8 @@ def test_workers_end_with_a_killed_run(tmp_path: Path) -> None:
         _until(lambda: all(file.is_file() and file.stat().st_size for file in files))
         processes = [json.loads(file.read_text())["process"] for file in files]
     finally:
-        run.kill()
-        run.wait()
+        run.send_signal(how)
+        run.wait(timeout=60)
     _until(lambda: not any(_runs(process) for process in processes))
 
 

@@ -128,7 +128,10 @@ def _wait(waiting: Sequence[Future[None]]) -> None:
 
 @contextmanager
 def _processes(context: Context, n: int) -> Iterator[ProcessPoolExecutor]:
-    """New processes, which begin with one thread; left early, cells that have not begun are dropped."""
+    """New processes, which begin with one thread; left early, cells that have not begun are dropped, and where the run is ended from
+    outside (Ctrl-C, SIGTERM) those that have begun too.
+    """
+    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(
         n,
         mp_context=multiprocessing.get_context("spawn"),  # a fork of a process with threads may hang
@@ -139,6 +142,11 @@ def _processes(context: Context, n: int) -> Iterator[ProcessPoolExecutor]:
     os.environ.update(dict.fromkeys(_THREADS, "1"))  # read when a worker imports numpy, before any code of ours
     try:
         yield pool
+    except (KeyboardInterrupt, SystemExit):
+        for worker in multiprocessing.active_children():
+            if worker not in others:
+                worker.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
         for name, value in before.items():
