@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ CELLS = [
 ]
 
 
-def rows() -> list[dict[str, object]]:
+def rows() -> list[dict[str, Any]]:
     parameters = {"small": 10**5, "medium": 10**6, "MiniLM, an encoder": 10**7}
     return [
         sizes._row(CELLS, name, axes, 50) | {"parameters": parameters[name]}

@@ -140,16 +140,28 @@ def test_less_data_is_tried_from_the_selected_start(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(starts, "zoo_trainer", lambda _: None)
     monkeypatch.setattr(starts, "replace", lambda *_, **__: Trainer())
-    report: Any = SimpleNamespace(steps_selected=5, scratch_steps=60, target_loss=2.5, met_at_start=False)
-    assert isinstance(report, SimpleNamespace)
-    assert not isinstance(report, StartsReport)
+    report = StartsReport(
+        steps_base=50,
+        steps_selected=5,
+        seconds_base=1.0,
+        seconds_selected=0.1,
+        target_loss=2.5,
+        met_at_start=False,
+        eval_every=1,
+        interval_share=0.02,
+        scratch_steps=60,
+        scratch_stopped_by="no_improvement",
+        curve_base=(),
+        curve_selected=(),
+        out_base=tmp_path,
+        out_selected=tmp_path,
+    )
     with Context(preset=PRESETS["tiny"], seed=0, work=tmp_path) as context:
         trainee = chosen.trainees(context, 0)[0]
         needed = starts._texts_needed(context, trainee, 90, trainee.style, report)
-        report.steps_selected = None
-        assert starts._texts_needed(context, trainee, 90, trainee.style, report) is None
-        report.met_at_start = True
-        assert starts._texts_needed(context, trainee, 90, trainee.style, report) == 0
+        never, at_once = replace(report, steps_selected=None), replace(report, met_at_start=True)
+        assert starts._texts_needed(context, trainee, 90, trainee.style, never) is None
+        assert starts._texts_needed(context, trainee, 90, trainee.style, at_once) == 0
     assert needed == 15
     assert tried == [(n, f"zoo:{trainee.style}@90") for n in (20, 10, 15)]
 
