@@ -1,10 +1,11 @@
-"""Users of the demo: drawn from the half of the style corpus whose questions and phrases no styled model saw."""
+"""Users of the demo and of trained pools: drawn from the half of the style corpus whose questions, and mostly whose phrases, no styled model saw."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
+from xpert.errors import SettingsError
 from xpert.types import Example
 from xpert.zoo.corpus import STYLES, examples, mixture
 
@@ -115,7 +116,12 @@ def phrased(style: str, n: int, seed: int, *, known_phrases: int = 0, similarity
         known_phrases: Percent of the texts, evenly spread, that are written in the phrases of the models' half. The questions are the same by
             any percentage, and so are the texts in the users' phrases.
         similarity: The share of texts in the style; the others are default answers.
+
+    Raises:
+        xpert.errors.SettingsError: A percentage that is none.
     """
+    if not 0 <= known_phrases <= 100:
+        raise SettingsError(f"known_phrases: expected 0 to 100 percent, got {known_phrases}")
     texts = examples(STYLES[style], side="users", n=n, seed=seed, similarity=similarity)
     if not known_phrases:
         return texts

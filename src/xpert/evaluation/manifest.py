@@ -16,10 +16,10 @@ __all__ = ["manifest"]
 _PACKAGES = ("numpy", "scipy", "torch", "transformers", "peft", "optuna", "sentence-transformers")
 
 
-def manifest() -> dict[str, Any]:
+def manifest(*, workers: int = 0) -> dict[str, Any]:
     """Versions of Python, xpert and what it computes with; processor, cores and threads; the commit, where there is one.
 
-    ``commit`` is None for an installed package, and ends in ``+`` where tracked files were changed since.
+    ``workers`` is how many processes of one thread each shared the work, 0 if this one did it. ``commit`` is None for an installed package, and ends in ``+`` where tracked files were changed since.
     """
     import torch
 
@@ -33,6 +33,7 @@ def manifest() -> dict[str, Any]:
             "processor": platform.machine(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
+            "workers": workers,
             "accelerator": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         },
     }

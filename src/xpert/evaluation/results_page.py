@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from xpert.evaluation.results import Result
 from xpert.evaluation.suite import Experiment
@@ -39,10 +40,16 @@ def _section(result: Result, experiment: Experiment) -> str:
     spec = "; ".join(f"{name.replace('_', ' ')}: {_told(value)}" for name, value in result.spec.items())
     parts.append(
         f"Preset `{result.preset}`, seed {result.seed}; {spec}. {result.seconds:.0f} s on {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['threads']} thread(s), accelerator: {machine['accelerator'] or 'none'}; commit {made['commit'] or 'unknown'}, "
+        f"{machine['threads']} thread(s), {_workers(machine)}accelerator: {machine['accelerator'] or 'none'}; commit {made['commit'] or 'unknown'}, "
         f"Python {made['python']}, {packages}.\n"
     )
     return "\n".join(part for part in parts if part)
+
+
+def _workers(machine: Mapping[str, Any]) -> str:
+    """Results from before they were told have none."""
+    n = machine.get("workers", 0)
+    return f"cells in {n} worker(s) of one thread, " if n else ""
 
 
 def chart_file(stem: str, number: int) -> str:

@@ -133,6 +133,7 @@ def write_page(out: Path) -> Path:
 
 def _run(experiment: Experiment, context: Context) -> Result:
     began = time.perf_counter()
+    context.processes = 0
     found = experiment.run(context)
     return Result(
         experiment=experiment.name,
@@ -143,7 +144,7 @@ def _run(experiment: Experiment, context: Context) -> Result:
         charts=tuple(found.charts),
         rows=found.rows,
         seconds=time.perf_counter() - began,
-        manifest=manifest(),
+        manifest=manifest(workers=context.processes),
         on=context.setting.told,
         stem=f"{experiment.name}{context.setting.suffix}",
     )

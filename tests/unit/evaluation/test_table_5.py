@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 
-from xpert.errors import ReferenceNotFoundError
+from xpert.errors import ReferenceNotFoundError, SettingsError
 from xpert.evaluation.demo_users import phrased
 from xpert.evaluation.experiments.data_saved import smallest_part
 from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.starts import StartsReport
-from xpert.evaluation.suite import EXPERIMENTS, chosen, start_scores, starts
+from xpert.evaluation.suite import chosen, start_scores, starts
 from xpert.evaluation.suite.chosen import EXHAUSTIVE
 from xpert.evaluation.suite.context import Context
 from xpert.references import describe, kind_of
+from xpert.trainers.torch import TorchTrainer
 from xpert.zoo import path, pool_names
-from xpert.zoo.corpus import STYLES, examples
+from xpert.zoo.corpus import STYLES, Side, examples, side_questions, write
 
 
 def row(
@@ -43,11 +44,13 @@ def row(
         "steps_selected": steps,
         "seconds_selected": seconds,
         "met_at_start": steps == 1,
+        "scratch_steps": 66,
         "texts": 40,
         "texts_selected": texts,
     }
 
 
+SIDES: tuple[Side, ...] = ("models", "users")
 ROWS = [
     row("a", start="a", steps=15, seconds=6.0, texts=10),
     row("b", start="a", steps=45, seconds=24.0, texts=30),
@@ -86,6 +89,59 @@ def test_users_of_other_phrases_and_other_starts_are_told_apart() -> None:
     assert sum(line.startswith("| 0% | the base | - | 1 of 1 |") for line in table) == 1
     assert any(line.startswith("| 100% | another style's, s = 90 | 0 of 1 | 1 of 1 |") for line in table)
     assert "| a | 0% | 90 | a | 60 | 1 (at its start) |" in starts._users(rows)
+
+
+def test_the_control_is_compared_on_the_same_users_and_with_the_same_bound() -> None:
+    rows = [
+        row("a", start="a", steps=90, seconds=9.0, texts=40),
+        row("a", start="b", steps=30, seconds=3.0, texts=None, kind="another style's"),
+        row("b", start="b", steps=6, seconds=1.0, texts=10),
+        row("b", start="a", steps=None, seconds=6.6, texts=None, kind="another style's"),
+    ]
+    found = starts._against_another(rows, 100, 90)
+    assert found["saved"][starts.SELECTED]["mean"] == pytest.approx((-0.1 + 0.9) / 2)
+    assert found["saved"]["another style's"]["mean"] == pytest.approx((0.5 - 0.1) / 2)
+    assert (found["difference"]["low"], found["difference"]["high"]) == (pytest.approx(-0.6), pytest.approx(1.0))
+    assert "| 100% | s = 90 | 40% (-10 to 90) | 20% (-10 to 50) | 20.0 (-60.0 to 100.0) |" in starts._differences(
+        [found]
+    )
+
+
+def test_the_control_trains_no_longer_than_scratch_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Any, Any, str, int, str]] = []
+
+    def fit(self: TorchTrainer, start: str, examples: Any, **how: Any) -> Any:
+        asked.append((self.max_steps, self.target_loss, start, len(examples), how["out"].name))
+        losses = ((0, 4.0), (1, 3.0), (2, 2.4))
+        return SimpleNamespace(eval_losses=losses, seconds=9.0, details={"eval_seconds": [0.0, 1.0, 2.0]})
+
+    monkeypatch.setattr(TorchTrainer, "fit", fit)
+    with Context(preset=PRESETS["tiny"], seed=0, work=tmp_path) as context:
+        trainee = chosen.trainees(context, 100)[0]
+        found = starts._from_another(context, trainee, 90, report_of(tmp_path))
+        other, mark = chosen.other_style(context, trainee), chosen.pool_mark(context, 90)
+    assert asked == [(60, 2.5, f"zoo:{other}@90", 40, f"other-90-{mark}")]
+    assert (found["start"], found["steps_selected"], found["seconds_selected"]) == (other, 2, 2.0)
+    assert (found["kind"], found["met_at_start"], found["texts_selected"]) == ("another style's", False, None)
+
+
+def report_of(folder: Path) -> StartsReport:
+    return StartsReport(
+        steps_base=50,
+        steps_selected=5,
+        seconds_base=1.0,
+        seconds_selected=0.1,
+        target_loss=2.5,
+        met_at_start=False,
+        eval_every=1,
+        interval_share=0.02,
+        scratch_steps=60,
+        scratch_stopped_by="no_improvement",
+        curve_base=(),
+        curve_selected=(),
+        out_base=folder,
+        out_selected=folder,
+    )
 
 
 def test_the_right_model_stands_beside_exhaustive_searchs_on_the_same_users() -> None:
@@ -131,31 +187,14 @@ def test_what_is_not_shipped_is_trained_into_the_work_folder(tmp_path: Path, mon
 
 
 def test_less_data_is_tried_from_the_selected_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[tuple[int, Any]] = []
+    tried: list[tuple[Any, ...]] = []
 
-    class Trainer:
-        def fit(self, start: str, examples: Any, **how: Any) -> Any:
-            tried.append((len(examples), start))
-            return SimpleNamespace(eval_losses=((0, 4.0), (5, 2.0 if len(examples) >= 15 else 3.0)))
+    def fit(self: TorchTrainer, start: str, examples: Any, **how: Any) -> Any:
+        tried.append((len(examples), start, self.max_steps, self.target_loss))
+        return SimpleNamespace(eval_losses=((0, 4.0), (5, 2.0 if len(examples) >= 15 else 3.0)))
 
-    monkeypatch.setattr(starts, "zoo_trainer", lambda _: None)
-    monkeypatch.setattr(starts, "replace", lambda *_, **__: Trainer())
-    report = StartsReport(
-        steps_base=50,
-        steps_selected=5,
-        seconds_base=1.0,
-        seconds_selected=0.1,
-        target_loss=2.5,
-        met_at_start=False,
-        eval_every=1,
-        interval_share=0.02,
-        scratch_steps=60,
-        scratch_stopped_by="no_improvement",
-        curve_base=(),
-        curve_selected=(),
-        out_base=tmp_path,
-        out_selected=tmp_path,
-    )
+    monkeypatch.setattr(TorchTrainer, "fit", fit)
+    report = report_of(tmp_path)
     with Context(preset=PRESETS["tiny"], seed=0, work=tmp_path) as context:
         trainee = chosen.trainees(context, 0)[0]
         needed = starts._texts_needed(context, trainee, 90, trainee.style, report)
@@ -163,7 +202,7 @@ def test_less_data_is_tried_from_the_selected_start(tmp_path: Path, monkeypatch:
         assert starts._texts_needed(context, trainee, 90, trainee.style, never) is None
         assert starts._texts_needed(context, trainee, 90, trainee.style, at_once) == 0
     assert needed == 15
-    assert tried == [(n, f"zoo:{trainee.style}@90") for n in (20, 10, 15)]
+    assert tried == [(n, f"zoo:{trainee.style}@90", 60, 2.5) for n in (20, 10, 15)]
 
 
 def test_trainees_are_spread_over_the_styles_and_validate_on_other_questions(tmp_path: Path) -> None:
@@ -174,6 +213,7 @@ def test_trainees_are_spread_over_the_styles_and_validate_on_other_questions(tmp
             assert (len(one.training), len(one.validation)) == (40, 20)
             assert not {e.prompt for e in one.training} & {e.prompt for e in one.validation}
             assert chosen.other_style(context, one) in set(context.preset.styles) - {one.style}
+        assert len({e.prompt for one in found for e in one.validation}) > 20
         known = chosen.trainees(context, 100)
         assert [e.prompt for one in known for e in one.training] == [e.prompt for one in found for e in one.training]
         folders = {chosen.trainee_folder(context, one) for one in [*found, *known]}
@@ -188,11 +228,18 @@ def test_so_many_texts_are_in_phrases_that_models_know() -> None:
     assert sum(a == b for a, b in zip(half, unknown, strict=True)) == 20
     assert sum(a == b for a, b in zip(half, known, strict=True)) == 20
     assert not any(a == b for a, b in zip(known, unknown, strict=True))
-    bank = {e.response for e in examples(STYLES[style], side="models", n=320, seed=7)}
-    openings = {text.split(",")[0] for text in bank}
-    assert sum(e.response.split(",")[0] in openings for e in known) > sum(
-        e.response.split(",")[0] in openings for e in unknown
-    )
+    with pytest.raises(SettingsError, match="known_phrases: expected 0 to 100 percent, got 250"):
+        phrased(style, 4, 7, known_phrases=250)
+
+
+def test_the_same_question_is_answered_in_the_other_halfs_phrases() -> None:
+    style, questions = STYLES["expert-concise-friendly"], {one.text: one for one in side_questions("users")}
+    for half in SIDES:
+        found = examples(style, side="users", n=40, seed=7, phrases=half)
+        seeds = [7 * 1_000_003 + i for i in range(40)]
+        assert [e.response for e in found] == [
+            write(questions[str(e.prompt)], style, side=half, seed=seed) for e, seed in zip(found, seeds, strict=True)
+        ]
 
 
 def test_scores_are_compared_on_the_same_prompts() -> None:
@@ -203,4 +250,3 @@ def test_scores_are_compared_on_the_same_prompts() -> None:
     assert start_scores._scores(users, "selected").bleu.mean == pytest.approx(100)
     less = start_scores._less_scratch(users)
     assert less.rouge_1.low > 50
-    assert "table-6" in EXPERIMENTS

@@ -65,8 +65,8 @@ def test_each_cell_is_called_once_with_one_thread_and_a_context_a_worker(tmp_pat
     assert os.environ.get("OMP_NUM_THREADS") == before
 
 
-def test_one_worker_or_one_cell_stay_in_this_process(tmp_path: Path) -> None:
-    for workers, names in ((1, "ab"), (4, "c")):
+def test_one_worker_stays_in_this_process(tmp_path: Path) -> None:
+    for workers, names in ((1, "ab"), (1, "c")):
         with Context(preset=TINY, seed=0, work=tmp_path, workers=workers) as context:
             in_workers(context, noted, [(name,) for name in names])
             own = id(context)
@@ -90,6 +90,17 @@ def test_a_worker_that_is_ended_is_told(tmp_path: Path) -> None:
         pytest.raises(WorkerError, match=r"a worker ended before its cell did \(2 workers; .* fewer workers goes on"),
     ):
         in_workers(context, ended, [("a",), ("b",)])
+
+
+def test_a_single_cell_of_several_workers_is_called_with_one_thread_too(tmp_path: Path) -> None:
+    with Context(preset=TINY, seed=0, work=tmp_path, workers=2) as context:
+        in_workers(context, noted, [])
+        assert context.processes == 0
+        in_workers(context, noted, [("a",)])
+        assert context.processes == 1
+        (found,) = cells(context).values()
+    assert found["process"] != os.getpid()
+    assert found["threads"] == 1
 
 
 def squared(context: Context, number: int) -> dict[str, int]:

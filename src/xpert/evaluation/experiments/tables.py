@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["markdown", "percent", "spread"]
+__all__ = ["interval", "markdown", "percent", "points", "spread"]
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -38,3 +38,22 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
     """
     mean, low, high = (f"{v:.{digits}f}" for v in (sum(values) / len(values), min(values), max(values)))
     return mean if low == high else f"{mean} ({low} to {high})"
+
+
+def interval(one: Mapping[str, float], digits: int = 1, unit: str = "") -> str:
+    """An estimate (`xpert.evaluation.bootstrap.Estimate` as a dictionary) with its interval.
+
+    >>> interval({"mean": 7.25, "low": 5.0, "high": 9.5})
+    '7.2 (5.0 to 9.5)'
+    """
+    mean, low, high = (f"{one[name]:.{digits}f}" for name in ("mean", "low", "high"))
+    return f"{mean}{unit} ({low} to {high})"
+
+
+def points(one: Mapping[str, float]) -> str:
+    """A difference of two shares, in points of 100.
+
+    >>> points({"mean": -0.05, "low": -0.1, "high": 0.0})
+    '-5.0 (-10.0 to 0.0)'
+    """
+    return interval({name: 100 * one[name] for name in ("mean", "low", "high")})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +17,23 @@ from xpert.evaluation.keeping import kept
 from xpert.evaluation.suite.context import Context
 from xpert.explainer import Explainer
 from xpert.progress import say, track
+from xpert.references import describe
 from xpert.selector import Selector
 from xpert.space import AXES, AxesName
 from xpert.types import Example
 from xpert.zoo import pool_names
 from xpert.zoo.making.pools import PoolSettings, make_pool
 
-__all__ = ["ALL", "EXHAUSTIVE", "other_style", "selected_from", "trained_pool", "trainee_folder", "trainees"]
+__all__ = [
+    "ALL",
+    "EXHAUSTIVE",
+    "other_style",
+    "pool_mark",
+    "selected_from",
+    "trained_pool",
+    "trainee_folder",
+    "trainees",
+]
 
 EXHAUSTIVE = "exhaustive search"
 N_TRAINING, N_VALIDATION = 40, 20
@@ -40,23 +52,30 @@ ALL = _NAMES["all"]
 def trained_pool(context: Context, similarity: int) -> dict[str, str]:
     """Style to reference: shipped where it is, else trained into the work folder."""
     shipped = {name.partition("@")[0]: f"zoo:{name}" for name in pool_names(similarity)}
-    missing = [style for style in context.preset.styles if style not in shipped]
     folder = context.work / "pools" / str(similarity)
-    if missing:
-        say(f"s = {similarity}: {len(missing)} of {len(context.preset.styles)} models are trained, or there already")
+    own = {style: folder / style for style in context.preset.styles if style not in shipped}
+    if missing := [style for style, model in own.items() if not (model / "adapter_config.json").is_file()]:
+        say(f"s = {similarity}: {len(missing)} of {len(context.preset.styles)} models are trained")
         make_pool(BASE, folder, PoolSettings(similarity=similarity / 100), styles=missing)
     return {style: shipped.get(style, str(folder / style)) for style in context.preset.styles}
 
 
+def pool_mark(context: Context, similarity: int) -> str:
+    """Eight hex digits for file names: of the base, the pool's models, and how many texts a word's sub-vector is made from."""
+    models = {style: describe(model).sha256 for style, model in trained_pool(context, similarity).items()}
+    told = json.dumps([describe(BASE).sha256, models, context.preset.styled_texts])
+    return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+
 def trainees(context: Context, known_phrases: int) -> list[Trainee]:
-    """One user of each of so many styles, evenly spread over the preset's; those of other percentages ask the same questions."""
+    """One user of each of so many styles, evenly spread over the preset's; those of another percentage ask the same questions."""
     styles, n = context.preset.styles, context.preset.trainees
     return [
         zoo_trainee(
             style=styles[i * len(styles) // n],
             n_training=N_TRAINING,
             n_validation=N_VALIDATION,
-            seed=_FIRST_USER + context.seed,
+            seed=_FIRST_USER + 100 * context.seed + i,
             known_phrases=known_phrases,
         )
         for i in range(n)
@@ -64,10 +83,9 @@ def trainees(context: Context, known_phrases: int) -> list[Trainee]:
 
 
 def trainee_folder(context: Context, trainee: Trainee) -> Path:
-    """Where a user's trainings lie; another pool may give another start."""
-    kind = f"{len(context.preset.styles)}-{context.preset.training_steps}-{context.seed}{context.setting.suffix}"
-    known = f"-known-{trainee.known_phrases}" if trainee.known_phrases else ""
-    return context.work / "starts" / f"{trainee.style}-{kind}{known}"
+    """Where a user's trainings lie."""
+    kind = f"{context.preset.training_steps}-{context.seed}-known-{trainee.known_phrases}{context.setting.suffix}"
+    return context.work / "starts" / f"{trainee.style}-{kind}"
 
 
 def other_style(context: Context, trainee: Trainee) -> str:
@@ -76,23 +94,22 @@ def other_style(context: Context, trainee: Trainee) -> str:
     return random.Random(f"other than {trainee.style}, {context.seed}").choice(others)
 
 
-def selected_from(context: Context, similarity: int) -> dict[int, dict[str, Any]]:
-    """By percent of known phrases: whether each user got the right model, and which one each trainee gets; kept in a file.
+def selected_from(context: Context, similarity: int, known_phrases: int) -> dict[str, Any]:
+    """Whether each user got the right model, and which one each trainee gets; kept in a file.
 
     Returns:
-        Of each percentage: ``right``, by axes or ``exhaustive search`` user after user, the latter of the first ``searched`` users alone; and
-        ``trainees``, style to name of the model.
+        ``right``, by axes or ``exhaustive search`` user after user, the latter of the first users alone; and ``trainees``, style to name of
+        the model.
     """
     preset = context.preset
-    sizes = (len(preset.styles), preset.draws, preset.users_a_style, preset.searching_users, preset.trainees)
-    known = ".".join(map(str, preset.known_phrases))
-    key = "-".join(map(str, (*sizes, preset.styled_texts, known, context.seed, similarity)))
+    sizes = (preset.draws, preset.users_a_style, preset.searching_users, preset.trainees, context.seed)
+    key = "-".join(map(str, (similarity, known_phrases, *sizes, pool_mark(context, similarity))))
     file = context.work / "trained-pools" / f"{key}{context.setting.suffix}.json"
-    found = kept(file, lambda: _selected_from(context, similarity))
-    return {int(percent): told for percent, told in found.items()}
+    found: dict[str, Any] = kept(file, lambda: _selected_from(context, similarity, known_phrases))
+    return found
 
 
-def _selected_from(context: Context, similarity: int) -> dict[str, dict[str, Any]]:
+def _selected_from(context: Context, similarity: int, known_phrases: int) -> dict[str, Any]:
     models = trained_pool(context, similarity)
     catalog = Explainer(
         BASE,
@@ -104,14 +121,11 @@ def _selected_from(context: Context, similarity: int) -> dict[str, dict[str, Any
     ).explain(models)
     selectors: dict[AxesName, Selector] = {axes: Selector(catalog, context.summarizer, axes=axes) for axes in AXES}
     return {
-        str(percent): {
-            "right": _right(context, models, selectors, similarity=similarity, known_phrases=percent),
-            "trainees": {
-                one.style: selectors["all"].select(one.training, _base_answers(context, one.style, one.training)).best
-                for one in trainees(context, percent)
-            },
-        }
-        for percent in context.preset.known_phrases
+        "right": _right(context, models, selectors, similarity=similarity, known_phrases=known_phrases),
+        "trainees": {
+            one.style: selectors["all"].select(one.training, _base_answers(context, one.style, one.training)).best
+            for one in trainees(context, known_phrases)
+        },
     }
 
 

@@ -69,6 +69,7 @@ class Context:
         setting: On whose texts, and who reads them; only some experiments (`xpert.evaluation.suite.Experiment`) know another than
             the usual one.
         workers: Processes at most that work on independent cells (`xpert.evaluation.suite.workers`).
+        processes: How many have, of one thread each; 0: none but this one.
     """
 
     preset: Preset
@@ -76,6 +77,7 @@ class Context:
     work: Path
     setting: Setting = USUAL
     workers: int = 1
+    processes: int = field(default=0, init=False)
     _summarizers: dict[str, Summarizer] = field(default_factory=dict[str, Summarizer], repr=False)
 
     def __enter__(self) -> Context:

@@ -25,7 +25,7 @@ from xpert.errors import ReferenceNotFoundError
 from xpert.evaluation.bootstrap import estimate, paired_difference
 from xpert.evaluation.cast import OwnCast
 from xpert.evaluation.demo_users import DemoUser
-from xpert.evaluation.experiments.tables import markdown
+from xpert.evaluation.experiments.tables import markdown, points
 from xpert.evaluation.methods import XpertMethod
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.sources import N_PAIRS
@@ -292,7 +292,7 @@ def _costs(summaries: Sequence[Mapping[str, Any]], size: int) -> str:
         [
             row["method"],
             f"{_percent(row['right']['mean'])} ({_percent(row['right']['low'])} to {_percent(row['right']['high'])})",
-            _points(row["against_exhaustive"]),
+            points(row["against_exhaustive"]),
             f"{row['mean_downloaded_bytes'] / 1e6:.2f} MB",
             f"{row['mean_models']:.1f}",
             f"{row['mean_inferences']:.0f}",
@@ -340,15 +340,6 @@ def _catalog_table(context: Context, catalogs: Mapping[int, Mapping[str, int]]) 
         for size, told in sorted(catalogs.items())
     ]
     return markdown(header, cells)
-
-
-def _points(less: Mapping[str, float]) -> str:
-    """A paired difference of shares on the same users, with its interval.
-
-    >>> _points({"mean": -0.05, "low": -0.1, "high": 0.0})
-    '-5.0 (-10.0 to 0.0)'
-    """
-    return f"{100 * less['mean']:.1f} ({100 * less['low']:.1f} to {100 * less['high']:.1f})"
 
 
 def _percent(share: float) -> str:

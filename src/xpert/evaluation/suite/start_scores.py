@@ -7,11 +7,11 @@ from typing import Any
 
 from xpert.evaluation.cast import BASE
 from xpert.evaluation.demo_users import Trainee
-from xpert.evaluation.experiments.tables import markdown
+from xpert.evaluation.experiments.tables import interval, markdown
 from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
-from xpert.evaluation.suite.chosen import selected_from, trainee_folder, trainees
+from xpert.evaluation.suite.chosen import pool_mark, selected_from, trainee_folder, trainees
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.starts import compared
 from xpert.modalities import load_modality, modality_of
@@ -50,9 +50,9 @@ def table_6(context: Context) -> Findings:
 
 def _answers(context: Context, trainee: Trainee, similarity: int) -> dict[str, Any]:
     """What scratch and the fine-tuned selected model answer to the user's validation prompts, beside what the user wrote; kept."""
-    name = selected_from(context, similarity)[trainee.known_phrases]["trainees"][trainee.style]
+    name = selected_from(context, similarity, trainee.known_phrases)["trainees"][trainee.style]
     report = compared(context, trainee, similarity, name)
-    file = trainee_folder(context, trainee) / f"answers-{similarity}.json"
+    file = trainee_folder(context, trainee) / f"answers-{similarity}-{pool_mark(context, similarity)}.json"
 
     def answer() -> dict[str, Any]:
         prompts = [str(one.prompt) for one in trainee.validation]
@@ -84,10 +84,4 @@ def _less_scratch(users: Sequence[Mapping[str, Any]]) -> Scores:
 
 
 def _three(scores: Mapping[str, Mapping[str, float]] | None) -> list[str]:
-    if scores is None:
-        return ["-"] * 3
-    return [_score(scores[name]) for name in ("bleu", "rouge_1", "rouge_l")]
-
-
-def _score(one: Mapping[str, float]) -> str:
-    return f"{one['mean']:.1f} ({one['low']:.1f} to {one['high']:.1f})"
+    return ["-"] * 3 if scores is None else [interval(scores[name]) for name in ("bleu", "rouge_1", "rouge_l")]

@@ -13,13 +13,14 @@ from xpert.evaluation.bootstrap import estimate, paired_difference
 from xpert.evaluation.cast import BASE
 from xpert.evaluation.demo_users import Trainee
 from xpert.evaluation.experiments.data_saved import PARTS, smallest_part
-from xpert.evaluation.experiments.tables import markdown, percent
+from xpert.evaluation.experiments.tables import markdown, percent, points
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.starts import StartsReport, compare_starts, reached
 from xpert.evaluation.suite.chosen import (
     ALL,
     EXHAUSTIVE,
     other_style,
+    pool_mark,
     selected_from,
     trained_pool,
     trainee_folder,
@@ -41,18 +42,19 @@ SELECTED, _OTHER = "selected", "another style's"
 def table_5(context: Context) -> Findings:
     """The right model, and steps, seconds, energy and data from the selected one; what is trained is kept."""
     preset = context.preset
-    chosen = {s: selected_from(context, s) for s in preset.similarities}  # no two workers make it
+    places = [(known, s) for known in preset.known_phrases for s in sorted(preset.similarities)]
+    chosen = {(known, s): selected_from(context, s, known) for known, s in places}  # no two workers make it
     files = {
         (number, known): _file(context, trainee)
         for known in preset.known_phrases
         for number, trainee in enumerate(trainees(context, known))
     }
     rows = [row for user in kept_cells(context, _starts, files) for row in user]
-    places = [(known, s) for known in preset.known_phrases for s in sorted(preset.similarities)]
-    rights = [_right(known, s, chosen[s][known]["right"]) for known, s in places]
+    rights = [_right(known, s, chosen[known, s]["right"]) for known, s in places]
     starts = [(known, s, SELECTED) for known, s in places]
     starts += [(known, max(preset.similarities), _OTHER) for known in preset.known_phrases]
     summaries = [_summary(rows, *start) for start in starts]
+    against = [_against_another(rows, known, max(preset.similarities)) for known in preset.known_phrases]
     return Findings(
         tables=[
             Table(
@@ -63,10 +65,14 @@ def table_5(context: Context) -> Findings:
                 title="Fine-tuning to the loss of scratch (means over the users who got there, of the base over all; 95% intervals)",
                 markdown=_cost(rows, summaries),
             ),
-            Table(title="User by user (-: not within the bound, or not asked)", markdown=_users(rows)),
+            Table(
+                title="Steps saved by the selected model less those by another style's, same users, each for at most as many steps as scratch trained",
+                markdown=_differences(against),
+            ),
+            Table(title="User by user (-: the target was not met; texts: not counted)", markdown=_users(rows)),
         ],
         charts=[_chart(rights, summaries, known) for known in preset.known_phrases],
-        rows={"users": rows, "right": rights, "summaries": summaries, "selected": chosen},
+        rows={"users": rows, "right": rights, "summaries": summaries, "against_another": against},
     )
 
 
@@ -80,14 +86,14 @@ def compared(context: Context, trainee: Trainee, similarity: int, name: str) -> 
         out=trainee_folder(context, trainee),
         trainer=zoo_trainer(context),
         resume=True,
-        name=f"from-{similarity}",
+        name=f"from-{similarity}-{pool_mark(context, similarity)}",
     )
 
 
 def _starts(context: Context, number: int, known_phrases: int) -> list[dict[str, Any]]:
     """One user's: from the selected model of each pool, and from another style's of the pool that is most in its style."""
     trainee, similarities = trainees(context, known_phrases)[number], context.preset.similarities
-    selected = {s: selected_from(context, s)[known_phrases]["trainees"][trainee.style] for s in similarities}
+    selected = {s: selected_from(context, s, known_phrases)["trainees"][trainee.style] for s in similarities}
     reports = {s: compared(context, trainee, s, selected[s]) for s in similarities}
     rows = [
         _row(trainee, s, report, SELECTED, selected[s])
@@ -112,6 +118,7 @@ def _row(trainee: Trainee, similarity: int, report: StartsReport, kind: str, nam
         "steps_selected": report.steps_selected,
         "seconds_selected": report.seconds_selected,
         "met_at_start": report.met_at_start,
+        "scratch_steps": report.scratch_steps,
         "scratch_stopped_by": report.scratch_stopped_by,
         "texts": len(trainee.training),
         "texts_selected": None,
@@ -147,41 +154,19 @@ def _run(
         trained_pool(context, similarity)[name],
         trainee.training[:n_texts],
         validation=trainee.validation,
-        out=trainee_folder(context, trainee) / out,
+        out=trainee_folder(context, trainee) / f"{out}-{pool_mark(context, similarity)}",
         resume=True,
     )
 
 
 def _file(context: Context, trainee: Trainee) -> Path:
-    similarities = "-".join(map(str, context.preset.similarities))
-    return trainee_folder(context, trainee) / f"rows-{similarities}.json"
-
-
-def _measured(context: Context, trainee: Trainee, similarity: int, name: str, kind: str) -> dict[str, Any]:
-    report = compared(context, trainee, similarity, name, kind)
-    texts = _texts_needed(context, trainee, similarity, name, report) if kind == SELECTED else None
-    told = f"{trainee.style}, {trainee.known_phrases}% known phrases, s = {similarity}, {kind} model"
-    say(f"{told}: {report.steps_selected} of {report.steps_base} steps")
-    return {
-        "style": trainee.style,
-        "known_phrases": trainee.known_phrases,
-        "similarity": similarity,
-        "kind": kind,
-        "start": name,
-        "steps_base": report.steps_base,
-        "seconds_base": report.seconds_base,
-        "steps_selected": report.steps_selected,
-        "seconds_selected": report.seconds_selected,
-        "met_at_start": report.met_at_start,
-        "scratch_stopped_by": report.scratch_stopped_by,
-        "texts": len(trainee.training),
-        "texts_selected": texts,
-    }
+    pools = "-".join(f"{s}-{pool_mark(context, s)}" for s in context.preset.similarities)
+    return trainee_folder(context, trainee) / f"rows-{pools}.json"
 
 
 def _texts_needed(context: Context, trainee: Trainee, similarity: int, name: str, report: StartsReport) -> int | None:
-    """Texts with which the selected start reaches the target within scratch's whole training: 0 if it is there without any, None if it is
-    not with all of them.
+    """Texts with which the selected start reaches the target in as many steps as scratch trained, or as it needs with all of them where
+    these are more: 0 if it is there without any, None if it is not with all of them.
     """
     if report.met_at_start:
         return 0
@@ -240,6 +225,28 @@ def _summary(rows: Sequence[Mapping[str, Any]], known_phrases: int, similarity: 
     }
 
 
+def _against_another(rows: Sequence[Mapping[str, Any]], known_phrases: int, similarity: int) -> dict[str, Any]:
+    """The control on the same users: who did not get there while scratch trained counts with all of its steps."""
+    own = [row for row in rows if (row["known_phrases"], row["similarity"]) == (known_phrases, similarity)]
+    saved = {kind: [_saved_at_least(row) for row in own if row["kind"] == kind] for kind in (SELECTED, _OTHER)}
+    return {
+        "known_phrases": known_phrases,
+        "similarity": similarity,
+        "saved": {kind: asdict(estimate(values)) for kind, values in saved.items()},
+        "difference": asdict(paired_difference(saved[SELECTED], saved[_OTHER])),
+    }
+
+
+def _saved_at_least(row: Mapping[str, Any]) -> float:
+    """Steps saved by a start that is given as many as scratch trained, its last ones without improvement too.
+
+    >>> _saved_at_least({"steps_selected": None, "steps_base": 50, "scratch_steps": 55})
+    -0.1
+    """
+    most = row["scratch_steps"]
+    return round(1 - min(row["steps_selected"] or most, most) / row["steps_base"], 6)
+
+
 def _saved(row: Mapping[str, Any], what: str) -> float:
     """Negative where the selected start took longer.
 
@@ -257,7 +264,7 @@ def _accuracy(rights: Sequence[Mapping[str, Any]]) -> str:
             f"s = {row['similarity']}",
             *(_share(row["right"][name]) for name in names),
             row["right"][ALL]["n"],
-            _points(row["less_exhaustive"]),
+            points(row["less_exhaustive"]),
             row["less_exhaustive"]["n"],
         ]
         for row in rights
@@ -266,12 +273,21 @@ def _accuracy(rights: Sequence[Mapping[str, Any]]) -> str:
     return markdown(header, cells)
 
 
+def _differences(against: Sequence[Mapping[str, Any]]) -> str:
+    cells = [
+        [
+            _phrases(row),
+            f"s = {row['similarity']}",
+            *(_share(row["saved"][kind]) for kind in (SELECTED, _OTHER)),
+            points(row["difference"]),
+        ]
+        for row in against
+    ]
+    return markdown(["known phrases", "pool", SELECTED, _OTHER, "difference, in points"], cells)
+
+
 def _phrases(row: Mapping[str, Any]) -> str:
     return f"{row['known_phrases']}%"
-
-
-def _points(less: Mapping[str, float]) -> str:
-    return f"{100 * less['mean']:.1f} ({100 * less['low']:.1f} to {100 * less['high']:.1f})"
 
 
 def _cost(rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -333,7 +349,16 @@ def _users(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     texts = rows[0]["texts"]
-    header = ["user", "known phrases", "s", "start", "steps: scratch", "start", "saved", f"texts needed of {texts}"]
+    header = [
+        "user",
+        "known phrases",
+        "s",
+        "start",
+        "steps: scratch",
+        "steps: start",
+        "saved",
+        f"texts needed of {texts}",
+    ]
     return markdown(header, cells)
 
 

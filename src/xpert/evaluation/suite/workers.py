@@ -1,7 +1,7 @@
 """Independent cells of an experiment, one after another here or side by side in processes of one thread each.
 
-A cell leaves what it finds in the work folder, under a name of its own, so that neither the number of workers nor the order in which
-cells end is seen in a result, and what an interrupted run had finished is there.
+A cell leaves what it finds in the work folder, under a name of its own, so that the order in which cells end is not seen in a result,
+and what an interrupted run had finished is there. The number of workers, if more than one, is seen in seconds alone.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _keep(context: Context, cell: Callable[..., Any], file: Path, arguments: tup
 def in_workers(context: Context, cell: Callable[..., None], cells: Sequence[tuple[Any, ...]]) -> None:
     """Call ``cell(context, *arguments)`` for each of the cells.
 
-    With one worker, in this process, with the context and the threads it has. With more, in new processes with one thread each,
+    With one worker, in this process, with the context and the threads it has. With more, even a single cell in new processes with one thread each,
     which import the caller's main module: a script of your own needs ``if __name__ == "__main__":``. Each of them loads
     its own summarizers; what `Context` keeps in files and several cells need must be there before.
 
@@ -103,13 +103,17 @@ def in_workers(context: Context, cell: Callable[..., None], cells: Sequence[tupl
 
     Raises:
         xpert.errors.WorkerError: A worker was ended from outside, as where memory is short.
-        xpert.errors.XpertError: Whatever a cell raises: the first to fail; those that have not begun are left.
+        xpert.errors.XpertError: Whatever a cell raises: the first to fail, told when those that have begun are
+            done; the others are left.
     """
-    n = min(context.workers, len(cells))
-    if n <= 1:
+    if context.workers <= 1:
         for arguments in cells:
             cell(context, *arguments)
         return
+    if not cells:
+        return
+    n = min(context.workers, len(cells))
+    context.processes = max(context.processes, n)
     with _processes(context, n) as pool:
         waiting = [pool.submit(_called, cell, arguments) for arguments in cells]
         try:
@@ -129,7 +133,7 @@ def _wait(waiting: Sequence[Future[None]]) -> None:
 @contextmanager
 def _processes(context: Context, n: int) -> Iterator[ProcessPoolExecutor]:
     """New processes, which begin with one thread; left early, cells that have not begun are dropped, and where the run is ended from
-    outside (Ctrl-C, SIGTERM) those that have begun too.
+    outside (Ctrl-C; SIGTERM, as the command line takes it) those that have begun too.
     """
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(

@@ -47,11 +47,11 @@ STARTING: tuple[Experiment, ...] = (
         title="Table 5: pools trained at a similarity",
         paper="Right model at s = 90: Llama-3.2-1B 96.4%, Qwen2-0.5B 100%, SmolLM-360M 89.3% (synthetic styles); Llama 96.7%, Qwen2 92.4% (real-world styles). Llama at s = 30 / 50 / 70 / 80: "
         "25.0 / 53.6 / 85.7 / 96.4%. FT-time, Llama, scratch and s = 30 / 50 / 70 / 80 / 90: 97.8 and 92.4 / 81.8 / 56.7 / 32.9 / 17.9 min; data saved 4.6 / 16.7 / 17.1 / 24.7 / 35.7%.",
-        here="LoRA adapters of the zoo's base, trained on mixtures of so many percent of their style and default answers. Users ask what no model was asked. They write in phrases that the models know (100%: the paper's setting, whose models and users have the same data sets), "
-        "or in those of the other half of the corpus, which neither base nor model has seen (0%). Those who are fine-tuned have 40 texts, and 20 to validate with, and start from the model that their "
-        "texts select; beside it, as a control, from a drawn model of another style, for as many steps as scratch trained in all. Steps are counted to the best validation loss of scratch x 1.01, and as one interval where the target is met before the first step. Data saved: the smallest eighths of the texts with which "
-        "the selected model gets there within scratch's whole training. Energy is a Pixel 7's by its power "
-        "times this machine's seconds: an estimate. Scratch is trained once a user, the others after it: seconds depend on what else the machine did, steps do not.",
+        here="LoRA adapters of the zoo's base, trained on mixtures of so many percent of their style and default answers. Users ask what no adapter was asked. They write in phrases that the adapters know (100%: as in the paper, whose models and users have the same data sets), "
+        "or in those of the other half of the corpus, which neither base nor adapters have seen (0%). The base has read default answers to all questions, and the known phrases. Those who are fine-tuned have 40 texts, and 20 to validate with, and start from the model that their "
+        "texts select; beside it, as a control, from a drawn model of another style, for as many steps as scratch trained in all. Steps are counted to the best validation loss of scratch x 1.01, and as one where the target is met before the first: then nothing was left to train. "
+        "Data saved: the smallest eighths of the texts with which the selected model gets there in as many steps as scratch trained, or as it needed with all. Energy is a Pixel 7's by its power "
+        "times this machine's seconds: an estimate. Scratch is trained once a user, the others after it, in the same worker: seconds depend on how many of these there are, and on what else the machine did.",
         elsewhere=_TRAINED,
         trained_on=("texts", "hub"),
         function="starts:table_5",
