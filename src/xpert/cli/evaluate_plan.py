@@ -105,7 +105,7 @@ def _view(document: Mapping[str, Any], size: Preset) -> list[RenderableType]:
         for w in document["work"]
     ]
     n: Sequence[int] = size.similarities
-    total = "unknown: no shape of a model" if document["gpu_hours"] is None else f"{document['gpu_hours']:.0f}"
+    total = "unknown: no shape of a model" if document["gpu_hours"] is None else f"{document['gpu_hours']:.1f}"
     return [
         table(["model", "parameters", "download"], models),
         table(["data", "from", "rows", "download", ""], data),

@@ -13,7 +13,19 @@ from xpert import __version__
 
 __all__ = ["manifest"]
 
-_PACKAGES = ("numpy", "scipy", "torch", "transformers", "peft", "optuna", "sentence-transformers")
+_PACKAGES = (
+    "numpy",
+    "scipy",
+    "torch",
+    "transformers",
+    "peft",
+    "safetensors",
+    "optuna",
+    "sentence-transformers",
+    "datasets",
+    "sacrebleu",
+    "rouge-score",
+)
 
 
 def manifest(*, workers: int = 0) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Figure 15 of the paper: whether distances between models grow with the difference of their levels.
 
 Two scales of the zoo's corpus, expertise and formality, have four levels each. Each level is a recorded model whose answers are the
-corpus's, to prompts and in phrases that no model of the zoo and no summarizer saw; the base's are its own. Distances are L1 distances of
+corpus's, to prompts that no model of the zoo was asked; the base's are its own. Distances are L1 distances of
 coordinates, over all axes of the catalog.
 
 Source: Wang et al. 2025 (arXiv 2504.13938), section 7.5, Figures 14 and 15.

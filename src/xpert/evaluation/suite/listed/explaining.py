@@ -84,10 +84,10 @@ EXPLAINING: tuple[Experiment, ...] = (
         name="figure-15",
         title="Figure 15: graded styles",
         paper="L1 distances between models of four levels of a style, by coordinates: with Llama-3.1-8B as the summarizer they agree with the levels, with Llama-3.2-1B inconsistencies are noticeable.",
-        here="Recorded models whose answers are the corpus's, in phrases and on questions that neither models nor the zoo's summarizer saw; that summarizer was trained to tell the levels of other texts apart. "
-        "The second summarizer is a general encoder.",
+        here="Recorded models whose answers are the corpus's, on questions that no model was asked and the zoo's summarizer never saw: once in the phrases that the zoo's models write in, which that summarizer has read, and once in those of users, "
+        "which it has not. It was trained to tell the levels of other texts apart. The second summarizer is a general encoder.",
         function="graded:figure_15",
-        spec=lambda p: {"scales": 2, "levels": 4, "texts_a_level": 50},
+        spec=lambda p: {"scales": 2, "levels": 4, "texts_a_level": 50, "phrases": ["models", "users"]},
         needs={"sentence_transformers": "encoder"},
     ),
 )
