@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -50,12 +51,28 @@ def test_searches_keep_the_contract_and_find_the_planted_best(name: str, best: s
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("make", [BayesianBaseline, HyperbandBaseline])
+@pytest.mark.parametrize("make", [BayesianBaseline, partial(BayesianBaseline, sampler="gp"), HyperbandBaseline])
 def test_at_a_budget_of_all_the_best_is_found_whatever_the_seed(make: Any, seed: int) -> None:
     needs_optuna()
     pool = planted(NAMES[seed])
     assert make(pool, seed=seed).select(MINE).best == NAMES[seed]
     assert len(pool.asked) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", ["exhaustive", "tpe", "gp"])
+def test_where_single_samples_disagree_the_mean_over_all_decides(name: str) -> None:
+    if name != "exhaustive":
+        needs_optuna()
+    pool, counted = planted("model-3", spread=0.6), planted("model-3", spread=0.6)
+    losses: dict[str, Any] = {}
+    for model in NAMES:
+        with counted.scoring(model) as loss:
+            losses[model] = loss(MINE)
+    best_of_sample = {min(NAMES, key=lambda model: losses[model][i]) for i in range(len(MINE))}
+    assert len(best_of_sample) > 3
+    best = min(NAMES, key=lambda model: sum(losses[model]))
+    assert SEARCHES[name](pool).select(MINE).best == best
+    assert pool.asked == counted.asked == dict.fromkeys(NAMES, 27)
 
 
 def test_exhaustive_search_asks_every_model_for_every_sample() -> None:
