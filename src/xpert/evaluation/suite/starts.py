@@ -72,7 +72,13 @@ def table_5(context: Context) -> Findings:
             Table(title="User by user (-: the target was not met; texts: not counted)", markdown=_users(rows)),
         ],
         charts=[_chart(rights, summaries, known) for known in preset.known_phrases],
-        rows={"users": rows, "right": rights, "summaries": summaries, "against_another": against},
+        rows={
+            "users": rows,
+            "right": rights,
+            "summaries": summaries,
+            "against_another": against,
+            "selected": [{"known_phrases": known, "similarity": s, **chosen[known, s]} for known, s in places],
+        },
     )
 
 
