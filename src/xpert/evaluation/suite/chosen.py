@@ -15,6 +15,7 @@ from xpert.evaluation.cast import BASE, zoo_user
 from xpert.evaluation.demo_users import DemoUser, Trainee, zoo_trainee
 from xpert.evaluation.keeping import kept
 from xpert.evaluation.suite.context import Context
+from xpert.evaluation.suite.workers import kept_cells
 from xpert.explainer import Explainer
 from xpert.progress import say, track
 from xpert.references import describe
@@ -30,6 +31,7 @@ __all__ = [
     "other_style",
     "pool_mark",
     "selected_from",
+    "selections",
     "trained_pool",
     "trainee_folder",
     "trainees",
@@ -94,22 +96,42 @@ def other_style(context: Context, trainee: Trainee) -> str:
     return random.Random(f"other than {trainee.style}, {context.seed}").choice(others)
 
 
-def selected_from(context: Context, similarity: int, known_phrases: int) -> dict[str, Any]:
+def selections(context: Context) -> dict[tuple[int, int], dict[str, Any]]:
+    """`selected_from` of every percentage of known phrases and every similarity, in the context's workers."""
+    preset = context.preset
+    places = [(known, similarity) for known in preset.known_phrases for similarity in sorted(preset.similarities)]
+    files = {place: _file(context, *place) for place in places}
+
+    def prepare(waiting: Sequence[tuple[Any, ...]]) -> None:
+        for known in {known for known, _ in waiting}:
+            asking = [
+                DemoUser(name=one.style, style=one.style, examples=one.training) for one in trainees(context, known)
+            ]
+            context.said_by_base([*_users(context, known), *asking])
+
+    return dict(zip(places, kept_cells(context, _selected_from, files, prepare=prepare), strict=True))
+
+
+def selected_from(context: Context, known_phrases: int, similarity: int) -> dict[str, Any]:
     """Whether each user got the right model, and which one each trainee gets; kept in a file.
 
     Returns:
         ``right``, by axes or ``exhaustive search`` user after user, the latter of the first users alone; and ``trainees``, style to name of
         the model.
     """
-    preset = context.preset
-    sizes = (preset.draws, preset.users_a_style, preset.searching_users, preset.trainees, context.seed)
-    key = "-".join(map(str, (similarity, known_phrases, *sizes, pool_mark(context, similarity))))
-    file = context.work / "trained-pools" / f"{key}{context.setting.suffix}.json"
-    found: dict[str, Any] = kept(file, lambda: _selected_from(context, similarity, known_phrases))
+    file = _file(context, known_phrases, similarity)
+    found: dict[str, Any] = kept(file, lambda: _selected_from(context, known_phrases, similarity))
     return found
 
 
-def _selected_from(context: Context, similarity: int, known_phrases: int) -> dict[str, Any]:
+def _file(context: Context, known_phrases: int, similarity: int) -> Path:
+    preset = context.preset
+    sizes = (preset.draws, preset.users_a_style, preset.searching_users, preset.trainees, context.seed)
+    key = "-".join(map(str, (similarity, known_phrases, *sizes, pool_mark(context, similarity))))
+    return context.work / "trained-pools" / f"{key}{context.setting.suffix}.json"
+
+
+def _selected_from(context: Context, known_phrases: int, similarity: int) -> dict[str, Any]:
     models = trained_pool(context, similarity)
     catalog = Explainer(
         BASE,

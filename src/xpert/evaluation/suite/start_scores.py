@@ -50,7 +50,7 @@ def table_6(context: Context) -> Findings:
 
 def _answers(context: Context, trainee: Trainee, similarity: int) -> dict[str, Any]:
     """What scratch and the fine-tuned selected model answer to the user's validation prompts, beside what the user wrote; kept."""
-    name = selected_from(context, similarity, trainee.known_phrases)["trainees"][trainee.style]
+    name = selected_from(context, trainee.known_phrases, similarity)["trainees"][trainee.style]
     report = compared(context, trainee, similarity, name)
     file = trainee_folder(context, trainee) / f"answers-{similarity}-{pool_mark(context, similarity)}.json"
 

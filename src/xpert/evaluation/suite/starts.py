@@ -22,6 +22,7 @@ from xpert.evaluation.suite.chosen import (
     other_style,
     pool_mark,
     selected_from,
+    selections,
     trained_pool,
     trainee_folder,
     trainees,
@@ -42,16 +43,15 @@ SELECTED, _OTHER = "selected", "another style's"
 def table_5(context: Context) -> Findings:
     """The right model, and steps, seconds, energy and data from the selected one; what is trained is kept."""
     preset = context.preset
-    places = [(known, s) for known in preset.known_phrases for s in sorted(preset.similarities)]
-    chosen = {(known, s): selected_from(context, s, known) for known, s in places}  # no two workers make it
+    chosen = selections(context)
     files = {
         (number, known): _file(context, trainee)
         for known in preset.known_phrases
         for number, trainee in enumerate(trainees(context, known))
     }
     rows = [row for user in kept_cells(context, _starts, files) for row in user]
-    rights = [_right(known, s, chosen[known, s]["right"]) for known, s in places]
-    starts = [(known, s, SELECTED) for known, s in places]
+    rights = [_right(*place, found["right"]) for place, found in chosen.items()]
+    starts = [(*place, SELECTED) for place in chosen]
     starts += [(known, max(preset.similarities), _OTHER) for known in preset.known_phrases]
     summaries = [_summary(rows, *start) for start in starts]
     against = [_against_another(rows, known, max(preset.similarities)) for known in preset.known_phrases]
@@ -77,7 +77,7 @@ def table_5(context: Context) -> Findings:
             "right": rights,
             "summaries": summaries,
             "against_another": against,
-            "selected": [{"known_phrases": known, "similarity": s, **chosen[known, s]} for known, s in places],
+            "selected": [{"known_phrases": known, "similarity": s, **found} for (known, s), found in chosen.items()],
         },
     )
 
@@ -99,7 +99,7 @@ def compared(context: Context, trainee: Trainee, similarity: int, name: str) -> 
 def _starts(context: Context, number: int, known_phrases: int) -> list[dict[str, Any]]:
     """One user's: from the selected model of each pool, and from another style's of the pool that is most in its style."""
     trainee, similarities = trainees(context, known_phrases)[number], context.preset.similarities
-    selected = {s: selected_from(context, s, known_phrases)["trainees"][trainee.style] for s in similarities}
+    selected = {s: selected_from(context, known_phrases, s)["trainees"][trainee.style] for s in similarities}
     reports = {s: compared(context, trainee, s, selected[s]) for s in similarities}
     rows = [
         _row(trainee, s, report, SELECTED, selected[s])
