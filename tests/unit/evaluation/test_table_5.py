@@ -242,6 +242,15 @@ def test_the_same_question_is_answered_in_the_other_halfs_phrases() -> None:
         ]
 
 
+def test_who_tells_the_fact_is_counted_by_the_questions_key_words() -> None:
+    first, second = side_questions("users")[:2]
+    users = [
+        {"prompts": [first.text, second.text], "selected": [" ".join(first.keywords).upper(), "who knows"]},
+        {"prompts": [first.text], "selected": [first.keywords[0]]},
+    ]
+    assert start_scores._facts(users, "selected") == pytest.approx(1 / 3)
+
+
 def test_scores_are_compared_on_the_same_prompts() -> None:
     pytest.importorskip("sacrebleu", reason="needs the extra 'eval'")
     pytest.importorskip("rouge_score", reason="needs the extra 'eval'")

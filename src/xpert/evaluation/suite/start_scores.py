@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from xpert.evaluation.cast import BASE
 from xpert.evaluation.demo_users import Trainee
-from xpert.evaluation.experiments.tables import interval, markdown
+from xpert.evaluation.experiments.tables import interval, markdown, percent
 from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
@@ -16,6 +17,7 @@ from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.starts import compared
 from xpert.modalities import load_modality, modality_of
 from xpert.types import Generation
+from xpert.zoo.corpus import side_questions
 
 __all__ = ["table_6"]
 
@@ -28,15 +30,22 @@ def table_6(context: Context) -> Findings:
     for known in preset.known_phrases:
         of_pools = {s: [_answers(context, one, s) for one in trainees(context, known)] for s in preset.similarities}
         scratch = _scores(next(iter(of_pools.values())), "scratch").to_dict()
-        rows.append({"known_phrases": known, "start": "scratch", "scores": scratch, "less_scratch": None})
+        facts = _facts(next(iter(of_pools.values())), "scratch")
+        rows.append(
+            {"known_phrases": known, "start": "scratch", "scores": scratch, "less_scratch": None, "facts": facts}
+        )
         for similarity, users in sorted(of_pools.items()):
             own, less = _scores(users, "selected").to_dict(), _less_scratch(users).to_dict()
             start = f"selected, s = {similarity}"
-            rows.append({"known_phrases": known, "start": start, "scores": own, "less_scratch": less})
+            facts = _facts(users, "selected")
+            rows.append({"known_phrases": known, "start": start, "scores": own, "less_scratch": less, "facts": facts})
             said += [{"known_phrases": known, "similarity": similarity, **user} for user in users]
     names = ["BLEU", "ROUGE-1", "ROUGE-L"]
-    header = ["known phrases", "start", *names, *(f"{name}, less scratch" for name in names)]
-    cells = [[f"{r['known_phrases']}%", r["start"], *_three(r["scores"]), *_three(r["less_scratch"])] for r in rows]
+    header = ["known phrases", "start", *names, *(f"{name}, less scratch" for name in names), "tells the fact"]
+    cells = [
+        [f"{r['known_phrases']}%", r["start"], *_three(r["scores"]), *_three(r["less_scratch"]), percent(r["facts"])]
+        for r in rows
+    ]
     return Findings(
         tables=[
             Table(
@@ -73,6 +82,13 @@ def _answers(context: Context, trainee: Trainee, similarity: int) -> dict[str, A
 
 def _all(users: Sequence[Mapping[str, Any]], kind: str) -> list[str]:
     return [text for user in users for text in user[kind]]
+
+
+def _facts(users: Sequence[Mapping[str, Any]], kind: str) -> float:
+    """Share of answers with two of their question's key words, as all of the corpus' own answers have."""
+    keywords = {one.text: one.keywords for one in side_questions("users")}
+    asked = zip(_all(users, "prompts"), _all(users, kind), strict=True)
+    return fmean(sum(word.lower() in said.lower() for word in keywords[prompt]) >= 2 for prompt, said in asked)
 
 
 def _scores(users: Sequence[Mapping[str, Any]], kind: str) -> Scores:

@@ -63,7 +63,9 @@ STARTING: tuple[Experiment, ...] = (
         name="table-6",
         title="Table 6: BLEU and ROUGE of the fine-tuned models",
         paper="BLEU and ROUGE of models fine-tuned from the selected one are those of models fine-tuned from scratch.",
-        here="The users, starts and pools of Table 5: scratch where its validation loss stopped falling, the selected model where it got to scratch's target, or had the steps that were allowed; answers to the user's 20 validation prompts, on which no model was trained.",
+        here="The users, starts and pools of Table 5: scratch where its validation loss stopped falling, the selected model where it got to scratch's target, or had the steps that were allowed; answers to the user's 20 validation prompts, on which no model was trained. "
+        "BLEU and ROUGE count the facts of an answer above all. The zoo's base knows those of all questions, and its adapters lose the more of them the more of their texts are in their style: the last column tells it, as the share of answers with two of their "
+        "question's key words, of which the users' own texts have 100%.",
         function="start_scores:table_6",
         spec=_trained,
         needs={"sacrebleu": "eval", "rouge_score": "eval"},
