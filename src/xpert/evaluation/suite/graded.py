@@ -17,8 +17,8 @@ __all__ = ["N_TEXTS", "PHRASES", "SUMMARIZERS", "figure_15"]
 N_TEXTS = 50
 SUMMARIZERS = (SUMMARIZER, "encoder:minilm")
 PHRASES: Mapping[Side, str] = {
-    "models": "the phrases that the zoo's models write in",
-    "users": "phrases that none of them saw",
+    "models": "phrases of the zoo's models",
+    "users": "phrases that they never saw",
 }
 """Whose phrases the answers are in, as tables tell it."""
 
@@ -81,7 +81,7 @@ def _chart(found: Mapping[str, Sequence[GradedRow]], scales: Sequence[str], told
             ]
             series.append(Series(name=f"{scale}, {name}", x=list(gaps), y=[m / max(means) for m in means]))
     return Chart(
-        title=f"Distance against the difference of levels, in {told}",
+        title=f"Distance by gap, {told}",
         x_label="difference of levels",
         y_label="mean L1 distance, largest = 1",
         series=series,

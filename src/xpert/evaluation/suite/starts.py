@@ -390,7 +390,7 @@ def _chart(rights: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str,
         return Series(name=name, x=xs, y=parts["mean"], low=parts["low"], high=parts["high"])
 
     return Chart(
-        title=f"What the selected model saves users whose phrases the models know to {known_phrases}%",
+        title=f"What the selected model saves, {known_phrases}% known phrases",
         x_label="similarity s, percent",
         y_label="percent",
         series=[
