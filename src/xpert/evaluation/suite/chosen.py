@@ -31,6 +31,7 @@ __all__ = [
     "other_style",
     "pool_mark",
     "selected_from",
+    "selecting_users",
     "selections",
     "trained_pool",
     "trainee_folder",
@@ -107,7 +108,7 @@ def selections(context: Context) -> dict[tuple[int, int], dict[str, Any]]:
             asking = [
                 DemoUser(name=one.style, style=one.style, examples=one.training) for one in trainees(context, known)
             ]
-            context.said_by_base([*_users(context, known), *asking])
+            context.said_by_base([*selecting_users(context, known), *asking])
 
     return dict(zip(places, kept_cells(context, _selected_from, files, prepare=prepare), strict=True))
 
@@ -159,7 +160,7 @@ def _right(
     similarity: int,
     known_phrases: int,
 ) -> dict[str, list[bool]]:
-    users = _users(context, known_phrases)
+    users = selecting_users(context, known_phrases)
     right: dict[str, list[bool]] = {}
     for user in users:
         place = selectors["all"].locate(user.examples, _base_answers(context, user.style, user.examples))
@@ -180,7 +181,7 @@ def _base_answers(context: Context, style: str, examples: Sequence[Example]) -> 
     return [said[str(one.prompt)] for one in examples]
 
 
-def _users(context: Context, known_phrases: int) -> list[DemoUser]:
+def selecting_users(context: Context, known_phrases: int) -> list[DemoUser]:
     """Who is selected for: a user of each style, then the next of each."""
     n = context.preset.draws * context.preset.users_a_style
     seeds = [100 * (context.seed + 1) + k for k in range(n)]
