@@ -140,6 +140,7 @@ def test_where_nobody_says_there_is_a_worker_a_core_up_to_four(monkeypatch: pyte
 
 
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
@@ -147,6 +148,7 @@ from test_workers import TINY, lasting
 from xpert.evaluation.suite.context import Context
 from xpert.evaluation.suite.workers import in_workers
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it runs in the background ignore it
     with Context(preset=TINY, seed=0, work=Path({work!r}), workers=2) as context:
         in_workers(context, lasting, [("a",), ("b",)])
 """
@@ -164,7 +166,11 @@ def test_workers_end_with_their_run(how: signal.Signals, tmp_path: Path) -> None
         processes = [json.loads(file.read_text())["process"] for file in files]
     finally:
         run.send_signal(how)
-        run.wait(timeout=60)
+        try:
+            run.wait(timeout=60)
+        finally:
+            run.kill()
+            run.wait()
     _until(lambda: not any(_runs(process) for process in processes))
 
 
