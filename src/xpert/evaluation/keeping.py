@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from xpert.errors import DataError
 from xpert.tensors.files import write_text
 
-__all__ = ["kept"]
+__all__ = ["kept", "read_kept"]
 
 
 def kept(file: Path, make: Callable[[], Any]) -> Any:
@@ -18,9 +19,26 @@ def kept(file: Path, make: Callable[[], Any]) -> Any:
     Args:
         file: Whose name tells all that the value depends on.
         make: Called where there is no file.
+
+    Raises:
+        xpert.errors.DataError: What lies there is no JSON.
     """
     if not file.is_file():
         told = make()
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(told) + "\n")
-    return json.loads(file.read_text(encoding="utf-8"))
+    return read_kept(file)
+
+
+def read_kept(file: Path) -> Any:
+    """The JSON value of a file that is there.
+
+    Raises:
+        xpert.errors.DataError: It is no JSON.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(
+            f"{file}: expected JSON that an earlier run kept, got what is none: delete it, and it is made again"
+        ) from error

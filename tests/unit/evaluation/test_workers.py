@@ -103,6 +103,17 @@ def test_a_single_cell_of_several_workers_is_called_with_one_thread_too(tmp_path
     assert found["threads"] == 1
 
 
+def test_a_kept_file_that_was_cut_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "cell.json"
+    file.write_text('{"square": ')
+    with (
+        Context(preset=TINY, seed=0, work=tmp_path) as context,
+        pytest.raises(DataError, match=r"cell\.json: expected JSON .* delete it"),
+    ):
+        kept_cells(context, squared, {(1,): file})
+    assert file.read_text() == '{"square": '
+
+
 def squared(context: Context, number: int) -> dict[str, int]:
     return {"square": number**2, "process": os.getpid(), "there": len(list(context.work.glob("shared")))}
 

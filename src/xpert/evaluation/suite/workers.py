@@ -6,7 +6,6 @@ and what an interrupted run had finished is there. The number of workers, if mor
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from xpert.errors import SettingsError, WorkerError
-from xpert.evaluation.keeping import kept
+from xpert.evaluation.keeping import kept, read_kept
 from xpert.evaluation.presets import Preset
 from xpert.evaluation.setting import USUAL, Setting
 from xpert.evaluation.suite.context import Context
@@ -82,7 +81,7 @@ def kept_cells(
     if waiting and prepare is not None:
         prepare(waiting)
     in_workers(context, _keep, [(cell, files[arguments], arguments) for arguments in waiting])
-    return [json.loads(file.read_text(encoding="utf-8")) for file in files.values()]
+    return [read_kept(file) for file in files.values()]
 
 
 def _keep(context: Context, cell: Callable[..., Any], file: Path, arguments: tuple[Any, ...]) -> None:
