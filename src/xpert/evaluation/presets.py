@@ -160,7 +160,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             users_a_style=2,
             recorded_prompts=100,
             pool_sizes=(4, 8, 16),
-            cost_users=8,
+            cost_users=4,
             streamed_shape=_SMOLLM_135M,
             streamed_questions=(2, 10),
             domain_prompts=(60, 40, 40),
@@ -175,7 +175,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             domain_users=1,
             trainees=4,
             known_phrases=(100, 0),
-            searching_users=4,
+            searching_users=2,
             training_steps=400,
         ),
         Preset(

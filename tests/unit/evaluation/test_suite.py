@@ -12,8 +12,9 @@ from xpert.evaluation.methods import XpertMethod, device_bytes
 from xpert.evaluation.presets import PRESETS, RandomShape
 from xpert.evaluation.results import read_result
 from xpert.evaluation.running import result_file, run_experiments
-from xpert.evaluation.suite import EXPERIMENTS, costs
+from xpert.evaluation.suite import EXPERIMENTS, costs, graded
 from xpert.evaluation.suite import accuracy as accuracy_module
+from xpert.evaluation.suite.context import Context
 from xpert.explainer import Explainer
 from xpert.references import describe
 from xpert.testing.checks_selection import check_costed_method
@@ -89,6 +90,31 @@ def test_xpert_with_its_cost_keeps_the_contract(tiny_base: Path, tiny_adapters: 
     assert found.cost.inferences == 0
     assert found.cost.downloaded_bytes == device_bytes(catalog) + describe(models[found.selection.best]).bytes
     assert device_bytes(catalog) > 1000
+
+
+def test_distances_of_graded_styles_are_kept_by_half_and_summarizer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def distances(context: Context, half: str, number: int) -> list[dict[str, Any]]:
+        asked.append((half, number))
+        far = 1.0 + number + (half == "users")
+        return [
+            {"scale": scale, "level": level, "distances": [far * abs(level - other) for other in range(1, 5)]}
+            for scale in graded._scales()
+            for level in range(1, 5)
+        ]
+
+    monkeypatch.setattr(graded, "_distances", distances)
+    monkeypatch.setattr(graded, "_asked", lambda *_: None)
+    with Context(preset=MINI, seed=0, work=tmp_path) as context:
+        first, again = graded.figure_15(context), graded.figure_15(context)
+    assert sorted(asked) == [("models", 0), ("models", 1), ("users", 0), ("users", 1)]
+    assert again.rows == first.rows
+    unseen = first.rows[graded.PHRASES["users"]]["encoder:minilm"]
+    assert unseen[0]["distances"] == (0.0, 3.0, 6.0, 9.0)
+    assert "grow with the gap in 8 of 8 rows" in first.tables[0].title
 
 
 MINI = replace(

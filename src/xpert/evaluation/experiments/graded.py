@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,11 @@ class GradedRow:
     scale: str
     level: int
     distances: tuple[float, ...]
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> GradedRow:
+        """As it was read from a JSON file."""
+        return cls(scale=row["scale"], level=row["level"], distances=tuple(row["distances"]))
 
     @property
     def grows(self) -> bool:

@@ -21,7 +21,7 @@ from xpert.progress import say, track
 from xpert.references import describe
 from xpert.selector import Selector
 from xpert.space import AXES, AxesName
-from xpert.types import Example
+from xpert.types import Example, Generation
 from xpert.zoo import pool_names
 from xpert.zoo.making.pools import PoolSettings, make_pool
 
@@ -41,6 +41,9 @@ __all__ = [
 EXHAUSTIVE = "exhaustive search"
 N_TRAINING, N_VALIDATION = 40, 20
 """Texts of a user who is fine-tuned."""
+
+_TEMPERATURE = 1.0
+"""At which models and base answer the probes: greedy answers of a model of half a style show the likelier half alone (`benchmarks/sampled_probes`)."""
 
 _FIRST_USER = 50
 """Seed of the first user who is fine-tuned: none of the demo's, whose settings were chosen with users of lower seeds."""
@@ -128,7 +131,7 @@ def selected_from(context: Context, known_phrases: int, similarity: int) -> dict
 def _file(context: Context, known_phrases: int, similarity: int) -> Path:
     preset = context.preset
     sizes = (preset.draws, preset.users_a_style, preset.searching_users, preset.trainees, context.seed)
-    key = "-".join(map(str, (similarity, known_phrases, *sizes, pool_mark(context, similarity))))
+    key = "-".join(map(str, (similarity, known_phrases, *sizes, f"t{_TEMPERATURE}", pool_mark(context, similarity))))
     return context.work / "trained-pools" / f"{key}{context.setting.suffix}.json"
 
 
@@ -139,6 +142,7 @@ def _selected_from(context: Context, known_phrases: int, similarity: int) -> dic
         context.summarizer,
         n_prompts=50,
         seed=context.seed,
+        generation=Generation(temperature=_TEMPERATURE, seed=context.seed),
         cache=context.cache,
         subvectors=context.subvectors,
     ).explain(models)

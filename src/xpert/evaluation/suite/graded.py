@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
+from typing import Any
 
 from xpert.evaluation.demo_users import DemoUser
 from xpert.evaluation.experiments.graded import GradedRow, graded_catalog, graded_rows, to_table
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.context import SUMMARIZER, Context, Findings
+from xpert.evaluation.suite.workers import kept_cells
+from xpert.types import Example
 from xpert.zoo.corpus import GRADED, Side, examples
 
 __all__ = ["N_TEXTS", "PHRASES", "SUMMARIZERS", "figure_15"]
@@ -24,11 +27,15 @@ PHRASES: Mapping[Side, str] = {
 
 
 def figure_15(context: Context) -> Findings:
-    """Both scales of the corpus, in either half's phrases, by each summarizer."""
-    scales: dict[str, list[str]] = {}
-    for name in GRADED:
-        scales.setdefault(name.rpartition("-")[0], []).append(name)
-    found = {told: _by_summarizer(context, half, scales) for half, told in PHRASES.items()}
+    """Both scales of the corpus, in either half's phrases, by each summarizer: four cells, kept as they come."""
+    scales = _scales()
+    cells = [(half, number) for half in PHRASES for number in range(len(SUMMARIZERS))]
+    files = {cell: context.work / "graded" / f"{'-'.join(map(str, cell))}-{context.seed}.json" for cell in cells}
+    kept = kept_cells(context, _distances, files, prepare=lambda waiting: _asked(context, waiting))
+    rows = dict(zip(cells, ([GradedRow.from_dict(row) for row in own] for own in kept), strict=True))
+    found = {
+        told: {name: rows[half, number] for number, name in enumerate(SUMMARIZERS)} for half, told in PHRASES.items()
+    }
     return Findings(
         tables=[
             Table(title=f"L1 distances by {name}, in {told}: {_grow(rows)}", markdown=to_table(rows))
@@ -43,25 +50,38 @@ def figure_15(context: Context) -> Findings:
     )
 
 
-def _by_summarizer(context: Context, half: Side, scales: Mapping[str, Sequence[str]]) -> dict[str, list[GradedRow]]:
-    """Every level's distances by each summarizer, from answers to the users' questions in the phrases of a half."""
-    texts = {
-        name: examples(style, side="users", n=N_TEXTS, seed=context.seed, phrases=half)
-        for name, style in GRADED.items()
-    }
+def _scales() -> dict[str, list[str]]:
+    """Scale to its levels, the lowest first."""
+    scales: dict[str, list[str]] = {}
+    for name in GRADED:
+        scales.setdefault(name.rpartition("-")[0], []).append(name)
+    return scales
+
+
+def _texts(half: Side, seed: int) -> dict[str, list[Example]]:
+    """Level to answers to the users' questions, the same of all, in the phrases of a half."""
+    return {name: examples(style, side="users", n=N_TEXTS, seed=seed, phrases=half) for name, style in GRADED.items()}
+
+
+def _asked(context: Context, cells: Sequence[tuple[Any, ...]]) -> None:
+    """Have in the work folder what the base says to the questions."""
+    texts = [_texts(half, context.seed) for half in dict.fromkeys(half for half, _ in cells)]
+    context.said_by_base([DemoUser(name=n, style=n, examples=tuple(t)) for own in texts for n, t in own.items()])
+
+
+def _distances(context: Context, half: Side, number: int) -> list[dict[str, Any]]:
+    """Every level's distances by one of the summarizers."""
+    texts = _texts(half, context.seed)
     prompts = [str(example.prompt) for example in next(iter(texts.values()))]
     said = context.said_by_base([DemoUser(name=n, style=n, examples=tuple(own)) for n, own in texts.items()])
-    found: dict[str, list[GradedRow]] = {}
-    for number, name in enumerate(SUMMARIZERS):
-        catalog = graded_catalog(
-            {prompt: said[prompt] for prompt in prompts},
-            texts,
-            context.loaded(name),
-            folder=context.work / f"graded-{half}-{number}",
-            seed=context.seed,
-        )
-        found[name] = graded_rows(catalog, scales)
-    return found
+    catalog = graded_catalog(
+        {prompt: said[prompt] for prompt in prompts},
+        texts,
+        context.loaded(SUMMARIZERS[number]),
+        folder=context.work / f"graded-{half}-{number}",
+        seed=context.seed,
+    )
+    return [asdict(row) for row in graded_rows(catalog, _scales())]
 
 
 def _grow(rows: Sequence[GradedRow]) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,7 @@ def test_distances_are_those_of_the_catalogs_coordinates(tmp_path: Path) -> None
     rows = graded_rows(catalog, {"casual": list(models)})
     places = np.asarray(catalog.coordinates, np.float64)
     assert [row.level for row in rows] == [1, 2, 3]
+    assert [GradedRow.from_dict(json.loads(json.dumps(asdict(row)))) for row in rows] == rows
     for i, row in enumerate(rows):
         np.testing.assert_allclose(row.distances, [np.abs(places[i] - other).sum() for other in places])
     assert rows[0].distances[2] == rows[2].distances[0] > 0
