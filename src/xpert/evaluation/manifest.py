@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,11 @@ _PACKAGES = (
 )
 
 
-def manifest(*, workers: int = 0) -> dict[str, Any]:
+def manifest(*, workers: int = 0, weights: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Versions of Python, xpert and what it computes with; processor, cores and threads; the commit, where there is one.
 
-    ``workers`` is how many processes of one thread each shared the work, 0 if this one did it. ``commit`` is None for an installed package, and ends in ``+`` where tracked files were changed since.
+    ``workers`` is how many processes of one thread each shared the work, 0 if this one did it; ``weights`` are digests of who computed, by
+    name. ``commit`` is None for an installed package, and ends in ``+`` where tracked files were changed since.
     """
     import torch
 
@@ -40,15 +42,26 @@ def manifest(*, workers: int = 0) -> dict[str, Any]:
         "commit": _commit(Path(__file__).parent),
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
+        "weights": dict(weights or {}),
         "machine": {
             "system": platform.system(),
             "processor": platform.machine(),
+            "model": _processor_model(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "workers": workers,
             "accelerator": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         },
     }
+
+
+def _processor_model() -> str | None:
+    """As the processor calls itself, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
 
 
 def _version(name: str) -> str | None:

@@ -39,11 +39,23 @@ def _section(result: Result, experiment: Experiment) -> str:
     packages = ", ".join(f"{name} {found}" for name, found in made["packages"].items())
     spec = "; ".join(f"{name.replace('_', ' ')}: {_told(value)}" for name, value in result.spec.items())
     parts.append(
-        f"Preset `{result.preset}`, seed {result.seed}; {spec}. {result.seconds:.0f} s on {machine['processor']}, {machine['cores']} cores, "
+        f"Preset `{result.preset}`, seed {result.seed}; {spec}. {result.seconds:.0f} s on {_processor(machine)}, {machine['cores']} cores, "
         f"{machine['threads']} thread(s), {_workers(machine)}accelerator: {machine['accelerator'] or 'none'}; commit {made['commit'] or 'unknown'}, "
-        f"Python {made['python']}, {packages}.\n"
+        f"Python {made['python']}, {packages}{_weights(made)}.\n"
     )
     return "\n".join(part for part in parts if part)
+
+
+def _processor(machine: Mapping[str, Any]) -> str:
+    """Results from before it was told have no model."""
+    model = machine.get("model")
+    return f"{machine['processor']} ({model})" if model else machine["processor"]
+
+
+def _weights(made: Mapping[str, Any]) -> str:
+    """Results from before they were told have none."""
+    told = ", ".join(f"{name} {digest}" for name, digest in made.get("weights", {}).items())
+    return f"; weights (SHA-256): {told}" if told else ""
 
 
 def _workers(machine: Mapping[str, Any]) -> str:

@@ -169,4 +169,16 @@ def test_the_manifest_names_versions_machine_and_commit() -> None:
     assert found["packages"]["numpy"]
     assert found["machine"]["cores"] >= 1
     assert found["commit"] is None or len(found["commit"].rstrip("+")) == 12
+    assert found["weights"] == {}
+
+
+def test_the_page_names_the_weights_and_the_processor_where_they_are_told() -> None:
+    told = manifest(weights={"base": "0123456789ab"})
+    told["machine"]["model"] = "A Processor"
+    page = results_page([replace(RESULT, manifest=told)], EXPERIMENTS)
+    assert "weights (SHA-256): base 0123456789ab." in page
+    assert " (A Processor), " in page
+    del told["weights"], told["machine"]["model"]  # as in results of before
+    page = results_page([replace(RESULT, manifest=told)], EXPERIMENTS)
+    assert "SHA-256" not in page
     assert suite.ALL == "all"

@@ -117,6 +117,16 @@ def test_distances_of_graded_styles_are_kept_by_half_and_summarizer(
     assert "grow with the gap in 8 of 8 rows" in first.tables[0].title
 
 
+def test_weights_are_those_of_base_models_and_summarizer(tmp_path: Path) -> None:
+    with Context(preset=MINI, seed=0, work=tmp_path) as context:
+        some = context.weights
+    with Context(preset=replace(MINI, styles=MINI.styles[:3]), seed=0, work=tmp_path) as context:
+        fewer = context.weights
+    assert set(some) == {"base", "models", "zoo:summarizer"}
+    assert {name for name in some if some[name] != fewer[name]} == {"models"}
+    assert describe("zoo:summarizer").sha256.startswith(some["zoo:summarizer"])
+
+
 MINI = replace(
     PRESETS["tiny"],
     styles=PRESETS["tiny"].styles[:4],

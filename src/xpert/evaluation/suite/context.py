@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from xpert.probing import choose_prompts
 from xpert.prompts import shipped_prompts
 from xpert.protocols import SubvectorSource, Summarizer
 from xpert.references import describe
+from xpert.remember import fingerprint_of
 from xpert.subvectors.contrastive import ContrastiveSubvectors
 from xpert.summarizers import load_summarizer
 from xpert.summarizers.encoder import EncoderSummarizer
@@ -41,6 +43,7 @@ N_CANDIDATES = 128
 
 _N_DOMAIN_MODELS = 4
 _N_TEXTS = 50
+_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +180,22 @@ class Context:
         """Sub-vectors from as many texts a word as the preset has; None, its own way, for a summarizer that writes none."""
         contrastive = summarizer.defaults.subvectors == "contrastive"
         return ContrastiveSubvectors(n_prompts=self.preset.styled_texts) if contrastive else None
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Who computes, to the first twelve digits of a SHA-256 of the weights: base, all models together, and each summarizer that was loaded
+        in this process. Recorded texts have no base or models; a summarizer may not tell.
+        """
+        found: dict[str, str] = {}
+        if self.setting.kind in ("zoo", "pool") and self.preset.pools is None:
+            models = json.dumps({name: describe(model).sha256 for name, model in self.models.items()})
+            found = {"base": describe(self.cast.base).sha256, "models": hashlib.sha256(models.encode()).hexdigest()}
+        if self.setting.summarizer == SUMMARIZER:
+            found[SUMMARIZER] = describe(SUMMARIZER).sha256
+        for name, summarizer in self._summarizers.items():
+            if name != SUMMARIZER and (told := fingerprint_of(summarizer)) is not None:
+                found[name] = hashlib.sha256(told.encode()).hexdigest()
+        return {name: digest[:_DIGITS] for name, digest in found.items()}
 
     def users(self, similarity: float = 1.0, n_texts: int = _N_TEXTS) -> list[DemoUser]:
         """One of each style, with texts that no model saw; those that are not in the style are unstyled."""
