@@ -16,6 +16,7 @@ from xpert.evaluation.prompt_tuning import (
     score,
     table,
 )
+from xpert.evaluation.suite import tuning
 from xpert.subvectors.prompt_tuning import TuningSettings
 from xpert.summarizers.hf import HFSummarizer
 from xpert.summarizers.instructions import Instruction
@@ -101,3 +102,14 @@ def test_base_and_summarizer_write_the_data(tiny_summarizer: Path, tiny_base: Pa
     assert data.null.shape == (48,)
     assert data.summarizer == llm.prompt_space().digest
     assert not np.array_equal(data.rows[0], data.rows[1])
+
+
+def test_errors_are_drawn_a_line_a_number_of_tokens() -> None:
+    cells = [(10, 50, 0.3), (10, 100, 0.2), (25, 50, 0.1), (25, 100, 0.05)]
+    rows = [{"n_tokens": t, "n_samples": n, "error": error, "error_of_mean": 0.5} for t, n, error in cells]
+    chart = tuning._chart(rows)
+    assert {line.name: (line.x, line.y) for line in chart.series} == {
+        "10 tokens": ([50, 100], [0.3, 0.2]),
+        "25 tokens": ([50, 100], [0.1, 0.05]),
+        "the mean of all samples": ([50, 100], [0.5, 0.5]),
+    }

@@ -259,3 +259,20 @@ def test_scores_are_compared_on_the_same_prompts() -> None:
     assert start_scores._scores(users, "selected").bleu.mean == pytest.approx(100)
     less = start_scores._less_scratch(users)
     assert less.rouge_1.low > 50
+
+
+def test_scores_are_drawn_against_the_similarity() -> None:
+    def less(points: float) -> dict[str, Any]:
+        return {
+            name: {"mean": points, "low": points - 1, "high": points + 1} for name in ("bleu", "rouge_1", "rouge_l")
+        }
+
+    rows = [
+        {"known_phrases": 100, "less_scratch": None},
+        {"known_phrases": 100, "similarity": 50, "less_scratch": less(-2.0)},
+        {"known_phrases": 100, "similarity": 90, "less_scratch": less(1.0)},
+        {"known_phrases": 0, "similarity": 90, "less_scratch": less(-5.0)},
+    ]
+    bleu, *rouge = start_scores._chart(rows, 100).series
+    assert (bleu.name, bleu.x, bleu.y, bleu.low, bleu.high) == ("BLEU", [50, 90], [-2, 1], [-3, 0], [-1, 2])
+    assert [line.name for line in rouge] == ["ROUGE-1", "ROUGE-L"]

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
-from typing import Any
+from typing import Literal
 
 from xpert.evaluation.experiments import axes_against_models, n_prompts, prompt_domains, thresholds
 from xpert.evaluation.experiments.decomposing import Settings
 from xpert.evaluation.experiments.pool import ProbedPool, UserRows, embedded_users
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.context import N_CANDIDATES, Context, Findings
+from xpert.space import AxesName
 
 __all__ = ["figure_7", "table_1", "table_2", "table_8", "table_9"]
 
 _USERS = ((1.0, 50), (0.3, 20))
 """Similarity and texts of the two kinds of users."""
+_TOLD: Mapping[AxesName, str] = {"all": "all axes", "named": "words alone"}
 
 
 def table_1(context: Context) -> Findings:
@@ -49,12 +51,12 @@ def table_2(context: Context) -> Findings:
 
 def table_8(context: Context) -> Findings:
     """The orthogonality threshold."""
-    return _thresholds(context, thresholds.orthogonality_threshold)
+    return _thresholds(context, thresholds.orthogonality_threshold, "eps_orth")
 
 
 def table_9(context: Context) -> Findings:
     """The decomposition threshold."""
-    return _thresholds(context, thresholds.decomposition_threshold)
+    return _thresholds(context, thresholds.decomposition_threshold, "eps_dec")
 
 
 def figure_7(context: Context) -> Findings:
@@ -79,21 +81,56 @@ def figure_7(context: Context) -> Findings:
 
 
 def _thresholds(
-    context: Context, vary: Callable[[ProbedPool, UserRows, Settings], Sequence[thresholds.ThresholdRow]]
+    context: Context,
+    vary: Callable[[ProbedPool, UserRows, Settings], Sequence[thresholds.ThresholdRow]],
+    threshold: Literal["eps_orth", "eps_dec"],
 ) -> Findings:
     tables: list[Table] = []
-    rows: dict[str, Any] = {}
+    found: dict[str, Sequence[thresholds.ThresholdRow]] = {}
     for similarity, n_texts in _USERS:
         users = context.users(similarity, n_texts)
-        found = vary(
+        rows = vary(
             context.pool,
             embedded_users(users, context.said_by_base(users), context.summarizer),
             _settings(context)[0],
         )
         name = f"Users with {n_texts} texts of which {100 * similarity:.0f}% are in their style"
-        tables.append(Table(title=name, markdown=thresholds.to_table(found)))
-        rows[name] = [asdict(row) for row in found]
-    return Findings(tables=tables, rows=rows)
+        tables.append(Table(title=name, markdown=thresholds.to_table(rows)))
+        found[name] = rows
+    return Findings(
+        tables=tables,
+        charts=[threshold_chart(found, threshold)],
+        rows={name: [asdict(row) for row in rows] for name, rows in found.items()},
+    )
+
+
+def threshold_chart(
+    found: Mapping[str, Sequence[thresholds.ThresholdRow]], threshold: Literal["eps_orth", "eps_dec"]
+) -> Chart:
+    """Users whose model is found, and models that the words explain, against a threshold.
+
+    Args:
+        found: Kind of user to rows of thresholds; which words there are does not depend on the users.
+        threshold: That was varied.
+    """
+
+    def series(name: str, rows: Sequence[thresholds.ThresholdRow], values: Sequence[float]) -> Series:
+        return Series(
+            name=name, x=[getattr(row.settings, threshold) for row in rows], y=[100 * value for value in values]
+        )
+
+    some = next(iter(found.values()))
+    right = [
+        series(f"right by {told}: {name[:1].lower()}{name[1:]}", rows, [row.accuracy[axes] for row in rows])
+        for name, rows in found.items()
+        for axes, told in _TOLD.items()
+    ]
+    return Chart(
+        title=f"Right models against {threshold}",
+        x_label=threshold,
+        y_label="percent",
+        series=[*right, series("models within eps_dec", some, [row.converged for row in some])],
+    )
 
 
 def _settings(context: Context) -> list[Settings]:

@@ -10,7 +10,7 @@ from xpert.evaluation.cast import BASE
 from xpert.evaluation.demo_users import Trainee
 from xpert.evaluation.experiments.tables import interval, markdown, percent
 from xpert.evaluation.keeping import kept
-from xpert.evaluation.results import Table
+from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
 from xpert.evaluation.suite.chosen import pool_mark, selected_from, trainee_folder, trainees
 from xpert.evaluation.suite.context import Context, Findings
@@ -20,6 +20,8 @@ from xpert.types import Generation
 from xpert.zoo.corpus import side_questions
 
 __all__ = ["table_6"]
+
+_NAMES, _SCORES = ("BLEU", "ROUGE-1", "ROUGE-L"), ("bleu", "rouge_1", "rouge_l")
 
 
 def table_6(context: Context) -> Findings:
@@ -38,10 +40,11 @@ def table_6(context: Context) -> Findings:
             own, less = _scores(users, "selected").to_dict(), _less_scratch(users).to_dict()
             start = f"selected, s = {similarity}"
             facts = _facts(users, "selected")
-            rows.append({"known_phrases": known, "start": start, "scores": own, "less_scratch": less, "facts": facts})
+            told = {"known_phrases": known, "start": start, "similarity": similarity}
+            rows.append({**told, "scores": own, "less_scratch": less, "facts": facts})
             said += [{"known_phrases": known, "similarity": similarity, **user} for user in users]
-    names = ["BLEU", "ROUGE-1", "ROUGE-L"]
-    header = ["known phrases", "start", *names, *(f"{name}, less scratch" for name in names), "tells the fact"]
+    less_names = [f"{name}, less scratch" for name in _NAMES]
+    header = ["known phrases", "start", *_NAMES, *less_names, "tells the fact"]
     cells = [
         [f"{r['known_phrases']}%", r["start"], *_three(r["scores"]), *_three(r["less_scratch"]), percent(r["facts"])]
         for r in rows
@@ -53,7 +56,25 @@ def table_6(context: Context) -> Findings:
                 markdown=markdown(header, cells),
             )
         ],
+        charts=[_chart(rows, known) for known in preset.known_phrases],
         rows={"rows": rows, "answers": said},
+    )
+
+
+def _chart(rows: Sequence[Mapping[str, Any]], known_phrases: int) -> Chart:
+    """How far the selected start's scores are from scratch's, against the similarity of the pool."""
+    own = [row for row in rows if row["known_phrases"] == known_phrases and row["less_scratch"] is not None]
+
+    def series(name: str, score: str) -> Series:
+        parts = {key: [row["less_scratch"][score][key] for row in own] for key in ("mean", "low", "high")}
+        xs = [row["similarity"] for row in own]
+        return Series(name=name, x=xs, y=parts["mean"], low=parts["low"], high=parts["high"])
+
+    return Chart(
+        title=f"The selected start's scores less scratch's, {known_phrases}% known phrases",
+        x_label="similarity s, percent",
+        y_label="points",
+        series=[series(name, score) for name, score in zip(_NAMES, _SCORES, strict=True)],
     )
 
 
@@ -100,4 +121,4 @@ def _less_scratch(users: Sequence[Mapping[str, Any]]) -> Scores:
 
 
 def _three(scores: Mapping[str, Mapping[str, float]] | None) -> list[str]:
-    return ["-"] * 3 if scores is None else [interval(scores[name]) for name in ("bleu", "rouge_1", "rouge_l")]
+    return ["-"] * 3 if scores is None else [interval(scores[name]) for name in _SCORES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +17,7 @@ from xpert.evaluation.prompt_tuning import (
     noise_floor,
     table,
 )
-from xpert.evaluation.results import Table
+from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.subvectors.prompt_tuning import TuningSettings
 from xpert.tensors.files import write_text
@@ -57,8 +58,21 @@ def table_3(context: Context) -> Findings:
                 markdown=_markdown(rows),
             )
         ],
+        charts=[_chart(rows)],
         rows=rows,
     )
+
+
+def _chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
+    """Errors against samples, a line a number of tokens; and of always telling the mean."""
+
+    def series(name: str, own: Sequence[Mapping[str, Any]], value: str) -> Series:
+        return Series(name=name, x=[row["n_samples"] for row in own], y=[row[value] for row in own])
+
+    by_tokens = {n: [row for row in rows if row["n_tokens"] == n] for n in dict.fromkeys(r["n_tokens"] for r in rows)}
+    lines = [series(f"{n} tokens", own, "error") for n, own in by_tokens.items()]
+    lines.append(series("the mean of all samples", next(iter(by_tokens.values())), "error_of_mean"))
+    return Chart(title="Error of prompt-tuned sub-vectors", x_label="samples", y_label="cosine distance", series=lines)
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from xpert.evaluation.experiments import axes_against_models, n_prompts, prompt_
 from xpert.evaluation.experiments.decomposing import Settings, word_basis
 from xpert.evaluation.experiments.pool import ProbedPool, UserRows
 from xpert.evaluation.experiments.tables import markdown
+from xpert.evaluation.suite import explanations
 from xpert.measured import MEASURED
 
 WIDTH, F = 32, len(MEASURED)
@@ -169,6 +170,12 @@ def test_a_threshold_that_drops_words_costs_words_alone_their_users() -> None:
     assert strict.accuracy["all"] == 1  # unnamed axes take up what words leave
     assert strict.accuracy["named"] < 1
     assert (strict.converged, loose.converged) == (0.25, 1)
+    chart = explanations.threshold_chart({"Users of one kind": rows}, "eps_orth")
+    assert {line.name: (line.x, line.y) for line in chart.series} == {
+        "right by all axes: users of one kind": ([0.1, 0.3], [100, 100]),
+        "right by words alone: users of one kind": ([0.1, 0.3], [100 * strict.accuracy["named"], 100]),
+        "models within eps_dec": ([0.1, 0.3], [25, 100]),
+    }
 
 
 def test_a_stop_rule_that_is_loose_examines_less_and_leaves_more() -> None:
