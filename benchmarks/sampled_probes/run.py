@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from xpert.catalog import Catalog
 from xpert.evaluation.bootstrap import paired_difference
 from xpert.evaluation.cast import BASE
 from xpert.evaluation.keeping import kept
@@ -32,9 +33,9 @@ WAYS = {"greedy": 0.0, "sampled": 1.0}
 KNOWN_PHRASES = (100, 0)
 
 
-def right(context: Context, similarity: int, temperature: float) -> dict[str, list[bool]]:
-    """By percent of known phrases, user after user, whether all axes chose the model of the user's style."""
-    catalog = Explainer(
+def explained(context: Context, similarity: int, temperature: float) -> Catalog:
+    """The pool of a similarity; what an earlier call computed is in the cache."""
+    return Explainer(
         BASE,
         context.summarizer,
         n_prompts=50,
@@ -43,6 +44,10 @@ def right(context: Context, similarity: int, temperature: float) -> dict[str, li
         cache=context.cache,
         subvectors=context.subvectors,
     ).explain(trained_pool(context, similarity))
+
+
+def right(context: Context, catalog: Catalog) -> dict[str, list[bool]]:
+    """By percent of known phrases, user after user, whether all axes chose the model of the user's style."""
     selector = Selector(catalog, context.summarizer)
     found: dict[str, list[bool]] = {}
     for known in KNOWN_PHRASES:
@@ -62,17 +67,27 @@ def main() -> None:
     for seed in options.seeds:
         with Context(preset=PRESETS["tiny"], seed=seed, work=options.work) as context:
             for similarity in context.preset.similarities:
+                catalogs = {way: explained(context, similarity, temperature) for way, temperature in WAYS.items()}
                 by = {
                     way: kept(
                         options.work / f"right-{seed}-{similarity}-{way}.json",
-                        lambda similarity=similarity, temperature=temperature: right(context, similarity, temperature),
+                        lambda catalog=catalog: right(context, catalog),
                     )
-                    for way, temperature in WAYS.items()
+                    for way, catalog in catalogs.items()
+                }
+                reliabilities = {
+                    way: [round(catalog.provenance.fits[name].reliability["all"], 2) for name in catalog.names]
+                    for way, catalog in catalogs.items()
                 }
                 for known in map(str, KNOWN_PHRASES):
                     counts = {way: sum(by[way][known]) for way in WAYS}
                     users = len(by["greedy"][known])
-                    rows.append({"seed": seed, "s": similarity, "known_phrases": int(known), "users": users, **counts})
+                    place = {"seed": seed, "s": similarity, "known_phrases": int(known), "users": users}
+                    missed = {
+                        way: sorted({i % len(catalogs[way].names) for i, one in enumerate(by[way][known]) if not one})
+                        for way in WAYS
+                    }
+                    rows.append({**place, **counts, "missed_styles": missed, "reliability": reliabilities})
                     say(f"seed {seed}, s = {similarity}, {known}% known phrases: {counts} of {users}")
                     ours, theirs = ([float(one) for one in by[way][known]] for way in ("sampled", "greedy"))
                     less = paired_difference(ours, theirs)

@@ -1,15 +1,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from xpert.catalog import Catalog
 from xpert.cli import main
-from xpert.cli.explain import aspect, drawn_prompts, named_models, proposed_words
+from xpert.cli.explain import (
+    FAINT,
+    _told_of_faint,
+    aspect,
+    drawn_prompts,
+    faint_models,
+    named_models,
+    proposed_words,
+)
 from xpert.errors import DataError, ReferenceNotFoundError, SettingsError, SummarizerError, XpertError
+from xpert.provenance import Fit
 from xpert.summarizers.image_encoder import ImageEncoderSummarizer
+from xpert.testing.planted_catalog import planted_catalog
+from xpert.types import Generation
 
 
 def test_named_models_joins_options_and_folder(tmp_path: Path) -> None:
@@ -172,3 +185,21 @@ def test_words_that_a_vision_language_model_proposes(tmp_path: Path) -> None:
         proposed_words({"summarizer": "zoo:summarizer"}, "vlm:x", None),
     ):
         pass
+
+
+def test_models_that_hardly_differ_in_greedy_answers_are_told() -> None:
+    fit = Fit(residual=0.1, named_share=0.9, measured_share=0.3, unnamed_share=0.2, converged=True)
+    fits = {name: replace(fit, reliability={"all": value}) for name, value in (("plain", 0.99), ("half", FAINT - 0.01))}
+
+    def catalog(**header: Any) -> Catalog:
+        places = [[1.0, 0.1, 0.0, 0.0], [0.1, 0.1, 0.0, 0.0]]
+        return planted_catalog(places, names=list(fits), **{"fits": fits, **header})
+
+    assert faint_models(catalog()) == ["half"]
+    assert faint_models(catalog(fits=dict.fromkeys(fits, fit))) == []  # of before reliabilities were stored
+    assert faint_models(catalog(generation=Generation(temperature=1.0))) == []
+    assert faint_models(catalog(base="answers:base.jsonl")) == []
+    assert faint_models(catalog(modality="diffusion")) == []
+    (said,) = _told_of_faint(catalog())
+    assert said.startswith("half hardly differs from the base in greedy answers")
+    assert "--temperature 1" in said
