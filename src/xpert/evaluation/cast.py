@@ -9,7 +9,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -23,7 +23,7 @@ from xpert.modalities import load_modality, modality_of
 from xpert.progress import say
 from xpert.prompts import shipped_prompts
 from xpert.references import describe
-from xpert.types import Example
+from xpert.types import Example, Generation
 from xpert.zoo.corpus import STYLES
 
 __all__ = ["BASE", "Cast", "OwnCast", "PoolAnswers", "SaidByBase", "ZooCast", "zoo_user"]
@@ -32,7 +32,10 @@ BASE = "zoo:base"
 SaidByBase: TypeAlias = Callable[[Sequence[DemoUser]], Mapping[str, str]]
 """The base's answers to the prompts of users."""
 
-_KEYS = ("base", "models", "users", "prompts")
+_KEYS = ("base", "models", "users", "prompts", "generation")
+_ANSWERED = ("max_new_tokens", "temperature", "top_p")
+"""What ``generation`` may hold."""
+_RECORDED = "answers:"
 
 
 class Cast(Protocol):
@@ -46,6 +49,11 @@ class Cast(Protocol):
     @property
     def models(self) -> Mapping[str, str]:
         """Name to reference; a model's name is its style's."""
+        ...
+
+    @property
+    def generation(self) -> Generation:
+        """How base and models answer; the seed is the run's."""
         ...
 
     def users(self, seed: int, n_texts: int, similarity: float, said: SaidByBase) -> list[DemoUser]:
@@ -77,6 +85,11 @@ class ZooCast:
         """Style to reference."""
         return {style: f"zoo:{style}" for style in self.styles}
 
+    @property
+    def generation(self) -> Generation:
+        """Greedy."""
+        return Generation()
+
     def users(self, seed: int, n_texts: int, similarity: float, said: SaidByBase) -> list[DemoUser]:
         """Users of the corpus; the corpus' unstyled texts are what is not in their style."""
         return [zoo_user(style, seed, similarity, n_texts) for style in self.styles]
@@ -94,8 +107,10 @@ class OwnCast:
     """One's own models, from a JSON file.
 
     It holds ``base``, a reference; ``models``, name to reference; ``users``, name to a file of texts with prompts in the style of the model
-    of that name, which no model was trained on; and, if it likes, ``prompts``, a file of what the models are asked (else the shipped
-    general ones). Files are looked for from the JSON file's folder, and so are references that name a folder there.
+    of that name, which no model was trained on. If it likes, ``prompts``, a file of what the models are asked (else the shipped
+    general ones, or what recorded models answered and no user wrote about); and ``generation``, an object of how base and models answer
+    (``max_new_tokens``, ``temperature``, ``top_p``; else greedily). Files are looked for from the JSON file's folder, and so are
+    references that name a folder or recorded answers there.
 
     Args:
         file: The JSON file.
@@ -112,6 +127,12 @@ class OwnCast:
         self.models: Mapping[str, str] = {name: _reference(file, ref) for name, ref in told["models"].items()}
         self._users = {name: file.parent / told["users"][name] for name in self.models}
         self._prompts = file.parent / told["prompts"] if "prompts" in told else None
+        self.generation = Generation(**told.get("generation", {}))
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether only answers of its models exist."""
+        return self.base.startswith(_RECORDED)
 
     @cached_property
     def texts(self) -> Mapping[str, Sequence[Example]]:
@@ -135,8 +156,10 @@ class OwnCast:
         """Eight letters that change with any reference, text, or weights that are at hand."""
         texts = {name: [(one.prompt, one.response) for one in own] for name, own in self.texts.items()}
         asked = load_prompts(self._prompts) if self._prompts else None
-        told = json.dumps([[_identity(one) for one in (self.base, *self.models.values())], texts, asked])
-        return hashlib.sha256(told.encode()).hexdigest()[:8]
+        told: list[Any] = [[_identity(one) for one in (self.base, *self.models.values())], texts, asked]
+        if self.generation != Generation():
+            told.append(asdict(self.generation))
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
 
     def users(self, seed: int, n_texts: int, similarity: float, said: SaidByBase) -> list[DemoUser]:
         """Texts drawn by the seed; the base's answers are what is not in their style."""
@@ -159,11 +182,17 @@ class OwnCast:
         return replace(user, examples=tuple(own))
 
     def prompts(self, n: int, seed: int) -> list[str]:
-        """The file's, drawn by the seed where it has more; else shipped general ones."""
-        if self._prompts is None:
+        """The file's, drawn by the seed where it has more; else those of recorded models, else shipped general ones."""
+        if self._prompts is None and not self.is_recorded:
             return shipped_prompts("general", n, seed)
-        told = load_prompts(self._prompts)
+        told = self._recorded_prompts() if self._prompts is None else load_prompts(self._prompts)
         return random.Random(seed).sample(told, n) if len(told) > n else told
+
+    def _recorded_prompts(self) -> list[str]:
+        """What base and all models answered and no user wrote about."""
+        asked = {str(one.prompt) for own in self.texts.values() for one in own}
+        with load_modality(modality_of(self.base)).open(self.base) as prober:
+            return [prompt for prompt in prober.prompts(list(self.models.values())) or () if prompt not in asked]
 
     def source(self, work: Path, n_prompts: int) -> Source:
         """What base and models answer.
@@ -173,7 +202,8 @@ class OwnCast:
         """
         asked = self.prompts(n_prompts, 0)
         if len(asked) < N_PAIRS:
-            raise DataError(f"{self._prompts}: expected {N_PAIRS} prompts or more, got {len(asked)}")
+            where = f"{self._file}: models and base" if self._prompts is None else str(self._prompts)
+            raise DataError(f"{where}: expected {N_PAIRS} prompts or more that no user wrote about, got {len(asked)}")
         if both := {str(one.prompt) for own in self.texts.values() for one in own} & set(asked):
             raise DataError(
                 f"{self._file}: expected users' texts on other prompts than the models are asked, got {min(both)!r} in both"
@@ -195,13 +225,14 @@ class PoolAnswers:
         self.styles: Sequence[str] = list(cast.models)
         everyone = [*asked, *(str(one.prompt) for own in cast.texts.values() for one in own)]
         with load_modality(modality_of(cast.base)).open(cast.base) as prober:
-            told = kept_answers(work, prober, "base", (cast.base, None), list(dict.fromkeys(everyone)))
+            names, how = list(dict.fromkeys(everyone)), cast.generation
+            told = kept_answers(work, prober, "base", (cast.base, None), names, generation=how)
             self.base: Mapping[str, str] = told
             self.unstyled: Mapping[str, str] = told
             answers: dict[str, Mapping[str, str]] = {}
             for style, reference in cast.models.items():
                 say(f"{cast.name}: answers of {style}")
-                answers[style] = kept_answers(work, prober, style, (cast.base, reference), self._asked)
+                answers[style] = kept_answers(work, prober, style, (cast.base, reference), self._asked, generation=how)
         self.answers: Mapping[str, Mapping[str, str]] = answers
 
     def draw(self, seed: int, users_a_style: int) -> Draw:
@@ -260,15 +291,27 @@ def _read(file: Path) -> dict[str, Any]:
                 raise DataError(f"{file}: {key}: expected a string for {name!r}, got {type(value).__name__}")
     if not isinstance(told.get("prompts", ""), str):
         raise DataError(f"{file}: expected 'prompts' as the name of a file")
+    _check_generation(told.get("generation", {}), file)
     return told
+
+
+def _check_generation(told: Any, file: Path) -> None:
+    if not isinstance(told, dict) or set(told) - set(_ANSWERED):
+        raise DataError(f"{file}: expected 'generation' as an object of {', '.join(_ANSWERED)}, got {told!r}")
+    for name, value in told.items():
+        whole = name == "max_new_tokens"
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < 0:
+            raise DataError(f"{file}: generation: expected {name!r} as a number from {int(whole)}, got {value!r}")
 
 
 def _identity(reference: str) -> str:
     """The weights' digest where they are at hand, else the reference: nothing is downloaded to plan a run."""
-    return describe(reference).sha256 if Path(reference).exists() or reference.startswith("zoo:") else reference
+    at_hand = Path(reference).exists() or reference.startswith(("zoo:", _RECORDED))
+    return describe(reference).sha256 if at_hand else reference
 
 
 def _reference(file: Path, told: str) -> str:
-    """A folder beside the file, else what it is."""
-    beside = file.parent / told
-    return str(beside) if beside.exists() else told
+    """A folder or recorded answers beside the file, else what it is."""
+    scheme = _RECORDED if told.startswith(_RECORDED) else ""
+    beside = file.parent / told.removeprefix(scheme)
+    return f"{scheme}{beside}" if beside.exists() else told

@@ -16,8 +16,8 @@ from xpert.evaluation.unpaired import read_genres
 
 __all__ = ["HUB", "USUAL", "ZOO", "Kind", "Setting"]
 
-Kind: TypeAlias = Literal["zoo", "texts", "pool", "hub"]
-"""The zoo; recorded or unpaired texts; one's own models; the Hub's data sets."""
+Kind: TypeAlias = Literal["zoo", "texts", "pool", "recorded", "hub"]
+"""The zoo; recorded or unpaired texts; one's own models, which answer or of which only answers exist; the Hub's data sets."""
 
 HUB, ZOO, _SUMMARIZER = "hub", "zoo", "zoo:summarizer"
 _GENRES, _POOL, _ANSWERS = "genres", "pool", ("style_qa", "answers")
@@ -48,7 +48,9 @@ class Setting:
         """Whose data they are."""
         if self.data in (HUB, ZOO):
             return "hub" if self.data == HUB else "zoo"
-        return "pool" if self._folder[0] == _POOL else "texts"
+        if (own := self.own) is None:
+            return "texts"
+        return "recorded" if own.is_recorded else "pool"
 
     @property
     def data_name(self) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -146,9 +146,15 @@ def fingerprint(source: Source) -> str:
 
 
 def kept_answers(
-    work: Path, prober: Prober, name: str, references: tuple[str, str | None], prompts: Sequence[str]
+    work: Path,
+    prober: Prober,
+    name: str,
+    references: tuple[str, str | None],
+    prompts: Sequence[str],
+    *,
+    generation: Generation | None = None,
 ) -> Mapping[str, str]:
-    """What a model says to prompts (greedy), asked for once; other weights or prompts are another file.
+    """What a model says to prompts, asked for once; other weights, prompts or ways to answer are another file.
 
     Args:
         work: Folder of the files.
@@ -156,9 +162,12 @@ def kept_answers(
         name: Of the file.
         references: Of the base and of the model; None: the base itself.
         prompts: Which.
+        generation: How it answers; None: greedily.
     """
+    how = generation or Generation()
     base, model = references
     weights = "-".join(describe(reference).sha256[:8] for reference in (base, model or base))
-    asked = hashlib.sha256(json.dumps(list(prompts)).encode()).hexdigest()[:8]
+    told = [*prompts] if how == Generation() else [*prompts, asdict(how)]
+    asked = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
     file = work / f"{name}-{weights}-{asked}.json"
-    return kept(file, lambda: dict(zip(prompts, prober.answer(model, prompts, Generation()), strict=True)))
+    return kept(file, lambda: dict(zip(prompts, prober.answer(model, prompts, how), strict=True)))

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from xpert.cli import main
-from xpert.errors import DataError
+from xpert.errors import DataError, SettingsError
 from xpert.evaluation.cast import OwnCast, ZooCast
 from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.running import run_experiments, spec_of
 from xpert.evaluation.setting import Setting
 from xpert.evaluation.suite import EXPERIMENTS, experiments_of
+from xpert.evaluation.suite import context as context_module
+from xpert.evaluation.suite.context import Context
 from xpert.testing.fakes import fake_text
+from xpert.types import Generation
 
 SMALL = replace(
     PRESETS["tiny"],
@@ -100,7 +103,10 @@ def test_all_means_what_runs_on_ones_own_models(file: Path) -> None:
         ({"base": 3}, "expected 'base' as a JSON string"),
         ({"models": {}}, "expected two models or more and users of the same names"),
         ({"users": {"tutor": "tutor.jsonl"}}, "users of the same names, got models tutor, poet, clerk and users tutor"),
-        ({"modles": {}}, "expected only base, models, users, prompts, got 'modles'"),
+        ({"modles": {}}, "expected only base, models, users, prompts, generation, got 'modles'"),
+        ({"generation": {"seed": 3}}, "expected 'generation' as an object of max_new_tokens, temperature, top_p, got"),
+        ({"generation": {"temperature": "hot"}}, "expected 'temperature' as a number from 0, got 'hot'"),
+        ({"generation": {"max_new_tokens": 1.5}}, "expected 'max_new_tokens' as a number from 1, got 1.5"),
         ({"models": {"tutor": 1, "poet": "b", "clerk": "c"}}, "models: expected a string for 'tutor', got int"),
     ],
 )
@@ -108,6 +114,76 @@ def test_a_file_that_is_not_right_is_told(file: Path, change: dict[str, Any], to
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(DataError, match=told):
         OwnCast(file)
+
+
+def test_how_models_answer_is_part_of_the_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    greedy, how = OwnCast(file), Generation(temperature=1.0, max_new_tokens=8)
+    file.write_text(
+        json.dumps(json.loads(file.read_text()) | {"generation": {"temperature": 1.0, "max_new_tokens": 8}})
+    )
+    sampled = OwnCast(file)
+    assert (sampled.generation, greedy.generation, ZooCast(SMALL.styles).generation) == (
+        how,
+        Generation(),
+        Generation(),
+    )
+    assert greedy.fingerprint != sampled.fingerprint
+    asked: list[Generation] = []
+    monkeypatch.setattr(context_module, "probed_pool", lambda *_, **options: asked.append(options["generation"]))
+    monkeypatch.setattr(context_module, "with_words", lambda *_, **__: None)
+    said: list[dict[str, str]] = []
+    for seed in (0, 1):
+        with Context(preset=SMALL, seed=seed, work=tmp_path, setting=Setting(data=f"pool:{file}")) as context:
+            assert (context.pool, len(context.domains)) == (None, 3)
+            said.append(context.said_by_base(context.cast.users(0, 2, 1.0, context.said_by_base)))
+    assert asked == [how] * 8
+    assert said[0].keys() == said[1].keys()
+    assert said[0] != said[1]  # sampled by each run's seed
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    folder = tmp_path / "said"
+    folder.mkdir()
+    prompts = [f"tell me of {i}" for i in range(120)]
+    for style in ("default", "friendly", "formal", "poetic"):
+        rows = [{"prompt": prompt, "response": fake_text(prompt, style)} for prompt in prompts]
+        (folder / f"{style}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        if style != "default":
+            (folder / f"{style}-user.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[60:]))
+    styles = ("friendly", "formal", "poetic")
+    told = {
+        "base": "answers:default.jsonl",
+        "models": {style: f"answers:{style}.jsonl" for style in styles},
+        "users": {style: f"{style}-user.jsonl" for style in styles},
+    }
+    (folder / "pool.json").write_text(json.dumps(told))
+    return folder / "pool.json"
+
+
+def test_recorded_models_are_asked_what_no_user_wrote_about(recorded: Path) -> None:
+    cast = OwnCast(recorded)
+    assert cast.is_recorded
+    assert cast.base == f"answers:{recorded.parent / 'default.jsonl'}"
+    assert sorted(cast.prompts(100, 0)) == sorted(f"tell me of {i}" for i in range(60))
+    assert len(cast.prompts(50, 0)) == 50
+    before = cast.fingerprint
+    answers = recorded.with_name("poetic.jsonl")
+    answers.write_text(answers.read_text().replace("tell me of 7", "tell me of 700"))
+    assert OwnCast(recorded).fingerprint != before
+
+
+def test_only_what_needs_no_weights_runs_on_recorded_models(recorded: Path, tmp_path: Path) -> None:
+    setting = Setting(data=f"pool:{recorded}")
+    assert setting.kind == "recorded"
+    names = {one.name for one in experiments_of("all", SMALL, setting)}
+    assert names == {"accuracy", "table-2", "table-8", "table-9"}
+    with pytest.raises(SettingsError, match="table-7 runs on no such data"):
+        experiments_of("table-7", SMALL, setting)
+    (found,) = run_experiments(
+        experiments_of("table-9", SMALL, setting), SMALL, out=tmp_path / "out", work=tmp_path / "work", setting=setting
+    )
+    assert all(row["accuracy"]["all"] == 1 for row in next(iter(found.rows.values())))
 
 
 def test_too_few_texts_and_texts_without_prompts_are_told(file: Path) -> None:

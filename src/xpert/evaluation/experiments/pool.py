@@ -123,6 +123,7 @@ def probed_pool(
     *,
     n_candidates: int = 0,
     seed: int = 0,
+    generation: Generation | None = None,
     cache: str | Path | None = None,
 ) -> ProbedPool:
     """Let base and models answer, and embed the pairs, as `xpert.Explainer` does.
@@ -134,6 +135,7 @@ def probed_pool(
         prompts: What is asked.
         n_candidates: Words a model that may name it; 0 for none.
         seed: Of the answers.
+        generation: How models answer, but for the seed; None: greedily.
         cache: Folder that keeps answers and rows; None: nowhere.
 
     Raises:
@@ -142,7 +144,8 @@ def probed_pool(
     check_names(list(models))
     kept = open_cache(cache)
     summaries, is_centred = CachedSummaries(summarizer, kept), summarizer.defaults.centering == "null"
-    task = ProbeTask(base=base, prompts=tuple(prompts), generation=Generation(seed=seed))
+    how = replace(generation or Generation(), seed=seed)
+    task = ProbeTask(base=base, prompts=tuple(prompts), generation=how)
     with MODALITIES.get("text")().open(base) as prober:
         probes = run_probes(prober, task, kept, second=is_centred)
         answers = {name: said.texts for name, said in model_answers(prober, task, models, kept)}
@@ -195,8 +198,16 @@ def with_words(
     return replace(pool, words=words, vectors=np.asarray(remembered.vectors(words, context), np.float32))
 
 
-def base_answers(base: str, users: Sequence[DemoUser], *, seed: int = 0) -> dict[str, str]:
+def base_answers(
+    base: str, users: Sequence[DemoUser], *, seed: int = 0, generation: Generation | None = None
+) -> dict[str, str]:
     """What the base answers to the users' prompts, each asked once; nothing is cached.
+
+    Args:
+        base: Reference of the base.
+        users: Whose prompts.
+        seed: Of the answers.
+        generation: How it answers, but for the seed; None: greedily.
 
     Raises:
         xpert.errors.DataError: A text without a prompt, or no users.
@@ -208,7 +219,8 @@ def base_answers(base: str, users: Sequence[DemoUser], *, seed: int = 0) -> dict
     if len(prompts) < len(asked):
         raise DataError("users: expected a prompt beside every text, so that the base can answer it too")
     with MODALITIES.get("text")().open(base) as prober:
-        return dict(zip(prompts, prober.answer(None, prompts, Generation(seed=seed)), strict=True))
+        how = replace(generation or Generation(), seed=seed)
+        return dict(zip(prompts, prober.answer(None, prompts, how), strict=True))
 
 
 def embedded_users(users: Sequence[DemoUser], said: Mapping[str, str], summarizer: Summarizer) -> UserRows:

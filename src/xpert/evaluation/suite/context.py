@@ -32,7 +32,7 @@ from xpert.subvectors.contrastive import ContrastiveSubvectors
 from xpert.summarizers import load_summarizer
 from xpert.summarizers.encoder import EncoderSummarizer
 from xpert.tensors.files import write_text
-from xpert.types import Array
+from xpert.types import Array, Generation
 from xpert.zoo import adapter_names
 
 __all__ = ["N_CANDIDATES", "SUMMARIZER", "Context", "EncodedOnce", "Findings"]
@@ -146,6 +146,7 @@ class Context:
                 self.summarizer,
                 shipped_prompts(domain, n, self.seed),
                 seed=self.seed,
+                generation=self.cast.generation,
                 cache=self.cache,
             )
             for domain, n in zip(("general", "law", "science"), self.preset.domain_prompts, strict=True)
@@ -161,6 +162,7 @@ class Context:
             self.own_prompts,
             n_candidates=N_CANDIDATES,
             seed=self.seed,
+            generation=self.cast.generation,
             cache=self.cache,
         )
         return with_words(probed, self.summarizer, self.subvectors, seed=self.seed, cache=self.cache)
@@ -187,7 +189,7 @@ class Context:
         in this process. Recorded texts have no base or models; a summarizer may not tell.
         """
         found: dict[str, str] = {}
-        if self.setting.kind in ("zoo", "pool") and self.preset.pools is None:
+        if self.setting.kind in ("zoo", "pool", "recorded") and self.preset.pools is None:
             models = json.dumps({name: describe(model).sha256 for name, model in self.models.items()})
             found = {"base": describe(self.cast.base).sha256, "models": hashlib.sha256(models.encode()).hexdigest()}
         if self.setting.summarizer == SUMMARIZER:
@@ -206,12 +208,14 @@ class Context:
 
         New ones are written by one process at a time: before workers begin, all that they will ask for must have been.
         """
-        file = self.work / f"base-answers-{describe(self.cast.base).sha256[:8]}.json"
+        how = self.cast.generation
+        sampled = f"-t{how.temperature}-p{how.top_p}-{how.max_new_tokens}-{self.seed}" if how != Generation() else ""
+        file = self.work / f"base-answers-{describe(self.cast.base).sha256[:8]}{sampled}.json"
         kept: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         asked = [example for user in users for example in user.examples if str(example.prompt) not in kept]
         if asked:
             asking = DemoUser(name="all", style="", examples=tuple({str(e.prompt): e for e in asked}.values()))
-            kept |= base_answers(self.cast.base, [asking], seed=self.seed)
+            kept |= base_answers(self.cast.base, [asking], seed=self.seed, generation=self.cast.generation)
             write_text(file, json.dumps(kept, indent=0) + "\n")
         return kept
 

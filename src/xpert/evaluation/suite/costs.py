@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -151,6 +151,7 @@ def _tools(context: Context, pools: Mapping[int, Sequence[Pooled]]) -> Iterator[
         context.summarizer,
         prompts=context.cast.prompts(N_PAIRS, context.seed),
         seed=context.seed,
+        generation=replace(context.cast.generation, seed=context.seed),
         cache=context.cache,
         subvectors=context.subvectors,
     )

@@ -45,7 +45,7 @@ SELECTING: tuple[Experiment, ...] = (
         here="Recorded mixtures of what the zoo's models say: the answers that are not in the style are the base's. Users write in their style alone. The paper trains its models on such mixtures.",
         elsewhere="Recorded mixtures, not trained models: what is not in a model's style is the base's answer or, of passages that answer nothing, a passage of any style that no style has. Users write in their "
         "style alone, on other prompts; where no base answers these, the stored base answers stand beside their texts, unpaired.",
-        on=("texts", "pool"),
+        on=("texts", "pool", "recorded"),
         function="accuracy:accuracy",
         spec=lambda p: (
             models(p)
