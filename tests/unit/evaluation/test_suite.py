@@ -57,8 +57,26 @@ def test_costs_are_summed_over_users_and_laid_beside_exhaustive_search() -> None
         "| xpert | 100.0% (100.0% to 100.0%) | 50.0 (0.0 to 100.0) | 2.00 MB | 1.0 | 0 | 5 | 0.200 s | 0.400 s | 10.0% | 0.64 J |"
         in table
     )
+    assert "energy, measured" not in table
+    measured = costs._costs([{**ours, "measured_j": 1.25}, theirs], 4)
+    assert "| energy, measured |" in measured.splitlines()[0]
+    assert measured.splitlines()[2].endswith("| 0.64 J | 1.25 J |")
+    assert measured.splitlines()[3].endswith(" J | - |")
     other_size = {**ours, "models": 8, "processor_s": 0.6}
     assert "| xpert | 0.400 | 0.600 | 1.50 |" in costs._growth([ours, other_size])
+
+
+def test_what_methods_say_of_the_first_users_choice_in_the_largest_pool_is_told() -> None:
+    told = [
+        {**ROWS[0], "why": ["poetic is nearest.", "It rhymes."]},
+        {**ROWS[2], "why": []},
+        {**ROWS[3], "why": ["not this user's"]},
+        {**ROWS[0], "models": 2, "why": ["not this pool's"]},
+    ]
+    assert costs._why(told).splitlines()[2:] == [
+        "| xpert | poetic | poetic is nearest. It rhymes. |",
+        "| exhaustive search | poetic | nothing |",
+    ]
 
 
 def test_processor_seconds_that_hold_the_servers_work_are_not_told() -> None:

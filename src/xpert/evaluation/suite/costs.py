@@ -85,6 +85,9 @@ def table_7(context: Context) -> Findings:
                 Table(title=f"{size} models, {_n_users(rows, size)} users", markdown=_costs(summaries, size))
                 for size in sizes
             ),
+            Table(
+                title=f"What each says about its choice for a first user, of {max(sizes)} models", markdown=_why(rows)
+            ),
             Table(title="Processor seconds by the size of the pool (median over users)", markdown=_growth(summaries)),
             Table(title="The catalog, as a device downloads it", markdown=_catalog_table(context, catalogs)),
             Table(
@@ -288,6 +291,7 @@ def _costs(summaries: Sequence[Mapping[str, Any]], size: int) -> str:
         "processor",
         "of exhaustive",
         "energy, Pixel 7 (estimated)",
+        *(["energy, measured"] if any(row["measured_j"] is not None for row in summaries) else []),
     ]
     cells = [
         [
@@ -302,11 +306,20 @@ def _costs(summaries: Sequence[Mapping[str, Any]], size: int) -> str:
             "-" if row["processor_s"] is None else f"{row['processor_s']:.3f} s",
             "-" if row["of_exhaustive"] is None else _percent(row["of_exhaustive"]),
             f"{row['phone_j']:.2f} J",
-        ]
+            "-" if row["measured_j"] is None else f"{row['measured_j']:.2f} J",
+        ][: len(header)]
         for row in summaries
         if row["models"] == size
     ]
     return markdown(header, cells)
+
+
+def _why(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the methods say of the choice that they made for the first user in the largest pool."""
+    largest = [row for row in rows if row["models"] == max(one["models"] for one in rows)]
+    own = [row for row in largest if row["user"] == largest[0]["user"]]
+    cells = [[row["method"], row["best"], " ".join(row["why"]) or "nothing"] for row in own]
+    return markdown(["method", f"chose, for {own[0]['style']}", "why, in its words"], cells)
 
 
 def _growth(summaries: Sequence[Mapping[str, Any]]) -> str:
