@@ -1,12 +1,12 @@
 """Make the zoo, step by step; each command resumes where it was interrupted.
 
     python scripts/make_zoo.py tokenizer
-    python scripts/make_zoo.py base
+    python scripts/make_zoo.py base [--like llama|qwen2|smollm]
     python scripts/make_zoo.py summarizer [--size small|medium|large]
     python scripts/make_zoo.py pool [--similarity 100] [--per-style 1] [--styles NAME ...]
 
 Without ``--out`` the shipped weights are written (``src/xpert/zoo/weights``); pools at other similarities and with several models
-a style, and summarizers of other sizes, go to ``out/zoo``. Checkpoints lie in ``out/zoo/work``.
+a style, summarizers of other sizes, and bases like others go to ``out/zoo``. Checkpoints lie in ``out/zoo/work``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from xpert.zoo import WEIGHTS
-from xpert.zoo.making.base import make_base
+from xpert.zoo.making.base import BASES, BaseSettings, make_base
 from xpert.zoo.making.summarizer import SIZES, SummarizerSettings, make_summarizer
 from xpert.zoo.making.tokenizer import make_tokenizer
 
@@ -28,13 +28,15 @@ OUT = Path("out/zoo")
 def load_tokenizer() -> object:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(OUT / "tokenizer")
+    own = OUT / "tokenizer"
+    return AutoTokenizer.from_pretrained(own if own.is_dir() else WEIGHTS / "base")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=["tokenizer", "base", "summarizer", "pool"])
     parser.add_argument("--out", type=Path, help="folder of the result")
+    parser.add_argument("--like", choices=list(BASES), default="llama", help="whose architecture the base has")
     parser.add_argument("--size", choices=list(SIZES), default="medium")
     parser.add_argument(
         "--similarity", type=int, default=100, help="share of styled text in a model's training set, in percent"
@@ -50,7 +52,10 @@ def main() -> None:
     if args.step == "tokenizer":
         make_tokenizer(args.out or OUT / "tokenizer")
     elif args.step == "base":
-        print(json.dumps(make_base(load_tokenizer(), args.out or WEIGHTS / "base", OUT / "work/base")))
+        mark = "" if args.like == "llama" else f"-{args.like}"
+        shipped = OUT / f"base{mark}" if mark else WEIGHTS / "base"
+        settings = BaseSettings(shape=BASES[args.like])
+        print(json.dumps(make_base(load_tokenizer(), args.out or shipped, OUT / f"work/base{mark}", settings)))
     elif args.step == "summarizer":
         shipped = WEIGHTS / "summarizer" if args.size == "medium" else OUT / f"summarizer-{args.size}"
         settings = SummarizerSettings(size=args.size)

@@ -13,7 +13,7 @@ from xpert.errors import ReferenceNotFoundError, SettingsError
 from xpert.zoo import adapter_names, names, path, picture_names, pool_names
 from xpert.zoo.corpus import PROPERTIES, STYLES, properties_of
 from xpert.zoo.making import summarizer as making
-from xpert.zoo.making.base import BaseSettings, make_base, new_llama
+from xpert.zoo.making.base import BASES, BaseSettings, BaseShape, make_base, new_base, new_llama
 from xpert.zoo.making.loop import LoopSettings, lm_loss, pad_right, run_loop
 from xpert.zoo.making.pools import PoolSettings, make_pool
 
@@ -51,6 +51,17 @@ def test_loss_is_that_of_the_labelled_tokens(tokenizer: Any) -> None:
     assert float(found.detach()) == pytest.approx(-float(torch.stack(expected).mean().detach()), abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("like", "kind", "keys"), [("llama", "Llama", 6), ("qwen2", "Qwen2", 1), ("smollm", "Llama", 2)]
+)
+def test_bases_are_of_one_size_and_of_their_architectures(tokenizer: Any, like: str, kind: str, keys: int) -> None:
+    model = new_base(tokenizer, BASES[like], seed=0)
+    assert type(model).__name__ == f"{kind}ForCausalLM"
+    assert model.config.num_key_value_heads == keys
+    assert 2.7e6 < sum(p.numel() for p in model.parameters()) < 3.3e6
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
 def test_an_interrupted_run_resumes_exactly(tokenizer: Any, tmp_path: Path) -> None:
     def train(folder: Path, stop_at: int | None = None) -> torch.Tensor:
         model = new_llama(tokenizer, hidden_size=32, layers=1, intermediate_size=32, seed=0)
@@ -71,9 +82,8 @@ def test_an_interrupted_run_resumes_exactly(tokenizer: Any, tmp_path: Path) -> N
 
 
 def test_a_base_and_its_pool_are_made(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = BaseSettings(
-        hidden_size=32, layers=1, intermediate_size=32, batch_size=4, loop=LoopSettings(steps=2, warmup=1)
-    )
+    shape = BaseShape(model_type="llama", hidden_size=32, layers=1, intermediate_size=32)
+    settings = BaseSettings(shape=shape, batch_size=4, loop=LoopSettings(steps=2, warmup=1))
     make_base(tokenizer, tmp_path / "base", tmp_path / "work", settings)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
     assert model.config.hidden_size == 32

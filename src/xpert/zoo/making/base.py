@@ -1,4 +1,5 @@
-"""The zoo's base model: a Llama of three million parameters that answers every question of the corpus in the default way.
+"""The zoo's base model: a Llama of three million parameters that answers every question of the corpus in the default way; and two more
+of its size, like a Qwen2 and like a SmolLM, which are not shipped.
 
 Half of each batch are default answers in the chat template, to all questions. The other half is its "pretraining": texts of the
 models' half of the corpus in all manners of writing, without question or template, so that it knows the words and turns of phrase
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,16 +21,43 @@ import torch
 from xpert.zoo.corpus import DEFAULT, GRADED, STYLES, questions, side_questions, write
 from xpert.zoo.making.loop import LoopSettings, lm_loss, pad_right, run_loop
 
-__all__ = ["BaseSettings", "make_base", "new_llama", "save_model"]
+__all__ = ["BASES", "BaseSettings", "BaseShape", "make_base", "new_base", "new_llama", "save_model"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseShape:
+    """Architecture and size of a base; heads are 32 wide.
+
+    Attributes:
+        model_type: Of Transformers: ``llama`` or ``qwen2``.
+        hidden_size: Width.
+        layers: How many.
+        intermediate_size: Width of the feed-forward layers.
+        queries_a_key: Heads of queries that share keys and values.
+    """
+
+    model_type: str
+    hidden_size: int
+    layers: int
+    intermediate_size: int
+    queries_a_key: int = 1
+
+
+BASES: Mapping[str, BaseShape] = {
+    "llama": BaseShape(model_type="llama", hidden_size=192, layers=5, intermediate_size=512),
+    "qwen2": BaseShape(model_type="qwen2", hidden_size=160, layers=5, intermediate_size=864, queries_a_key=5),
+    "smollm": BaseShape(model_type="llama", hidden_size=192, layers=7, intermediate_size=384, queries_a_key=3),
+}
+"""The first is the shipped one. The second has Qwen2's biases and wide feed-forward layers and one head of keys, the third SmolLM's many
+narrow layers and three queries a key.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseSettings:
-    """Size and training of the base model; the values are the shipped ones."""
+    """Shape and training of the base model; the values are the shipped ones."""
 
-    hidden_size: int = 192
-    layers: int = 5
-    intermediate_size: int = 512
+    shape: BaseShape = BASES["llama"]
     batch_size: int = 32
     seed: int = 0
     loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=1800, lr=3e-3))
@@ -36,28 +65,34 @@ class BaseSettings:
 
 def new_llama(tokenizer: Any, *, hidden_size: int, layers: int, intermediate_size: int, seed: int) -> Any:
     """A Llama with tied embeddings and random weights that fits the tokenizer; heads are 32 wide."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+    sizes = {"hidden_size": hidden_size, "layers": layers, "intermediate_size": intermediate_size}
+    return new_base(tokenizer, BaseShape(model_type="llama", **sizes), seed=seed)
+
+
+def new_base(tokenizer: Any, shape: BaseShape, *, seed: int) -> Any:
+    """A decoder with tied embeddings and random weights that fits the tokenizer."""
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    heads = hidden_size // 32
+    heads = shape.hidden_size // 32
     ids: dict[str, Any] = {
         "bos_token_id": None,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=hidden_size,
-            num_hidden_layers=layers,
-            intermediate_size=intermediate_size,
-            num_attention_heads=heads,
-            num_key_value_heads=heads,
-            max_position_embeddings=1024,
-            tie_word_embeddings=True,
-            **ids,
-        )
+    config = AutoConfig.for_model(
+        shape.model_type,
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.layers,
+        intermediate_size=shape.intermediate_size,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // shape.queries_a_key,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        **ids,
     )
+    return AutoModelForCausalLM.from_config(config)
 
 
 def make_base(tokenizer: Any, folder: Path, work: Path, settings: BaseSettings | None = None) -> dict[str, float]:
@@ -67,13 +102,7 @@ def make_base(tokenizer: Any, folder: Path, work: Path, settings: BaseSettings |
         The last losses, by name.
     """
     settings = settings or BaseSettings()
-    model = new_llama(
-        tokenizer,
-        hidden_size=settings.hidden_size,
-        layers=settings.layers,
-        intermediate_size=settings.intermediate_size,
-        seed=settings.seed,
-    )
+    model = new_base(tokenizer, settings.shape, seed=settings.seed)
     asked = questions()
 
     def loss_of_step(model: Any, step: int) -> dict[str, torch.Tensor]:
