@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -152,6 +153,41 @@ def test_the_right_model_stands_beside_exhaustive_searchs_on_the_same_users() ->
     assert "| 100% | s = 90 | 75% (25 to 100) | 50% (0 to 100) | 4 | 50.0 (0.0 to 100.0) | 2 |" in starts._accuracy(
         [found]
     )
+
+
+def test_other_bases_stand_beside_the_zoos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "zoo" / "base-qwen2"
+    shutil.copytree(path("base"), folder)
+    made: list[Any] = []
+    monkeypatch.setattr(chosen, "make_pool", lambda base, out, settings, styles: made.append((base, out.name)))
+    asked: list[str | None] = []
+    monkeypatch.setattr(Context, "said_by_base", lambda _self, _users, base=None: asked.append(base))
+    monkeypatch.setattr(chosen, "_selectors", lambda _context, base, models: (base, models))
+
+    def right(_context: Context, base: str, models: Any, selectors: Any, **place: int) -> dict[str, list[bool]]:
+        assert selectors == (base, models)
+        return {"all axes": [True, place["known_phrases"] == 100], EXHAUSTIVE: [True]}
+
+    monkeypatch.setattr(chosen, "_right", right)
+    assert chosen.other_bases(tmp_path) == ({"qwen2": str(folder)}, ["smollm"])
+    with Context(preset=PRESETS["tiny"], seed=0, work=tmp_path) as context:
+        rows = chosen.rights_by_base(context)
+        assert chosen.rights_by_base(context) == rows
+        assert starts._left_out(context) == " (not there: smollm)"
+    assert made == [(str(folder), "qwen2-50"), (str(folder), "qwen2-90")]
+    assert asked == [str(folder)] * 2
+    assert [(row["known_phrases"], row["similarity"]) for row in rows] == [(100, 50), (100, 90), (0, 50), (0, 90)]
+    columns = [
+        {"base": base, **starts._right(row["known_phrases"], row["similarity"], row["right"])}
+        for base in ("llama", "qwen2")
+        for row in rows[::2]
+    ]
+    told = starts._by_base(columns).splitlines()
+    assert told[0].startswith(
+        "| known phrases | pool | llama | llama, exhaustive search | llama, difference in points |"
+    )
+    assert told[2] == "| 100% | s = 50 |" + " 100% (100 to 100) | 100% (100 to 100) | 0.0 (0.0 to 0.0) |" * 2
+    assert told[3].startswith("| 0% | s = 50 | 50% (0 to 100) |")
 
 
 @pytest.mark.parametrize("least", range(1, 9))

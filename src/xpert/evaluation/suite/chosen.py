@@ -23,13 +23,17 @@ from xpert.selector import Selector
 from xpert.space import AXES, AxesName
 from xpert.types import Example, Generation
 from xpert.zoo import pool_names
+from xpert.zoo.making.base import BASES
 from xpert.zoo.making.pools import PoolSettings, make_pool
 
 __all__ = [
     "ALL",
     "EXHAUSTIVE",
+    "LLAMA",
+    "other_bases",
     "other_style",
     "pool_mark",
+    "rights_by_base",
     "selected_from",
     "selecting_users",
     "selections",
@@ -39,6 +43,8 @@ __all__ = [
 ]
 
 EXHAUSTIVE = "exhaustive search"
+LLAMA = "llama"
+"""What the zoo's base is like, of `xpert.zoo.making.base.BASES`."""
 N_TRAINING, N_VALIDATION = 40, 20
 """Texts of a user who is fine-tuned."""
 
@@ -55,14 +61,32 @@ _NAMES: Mapping[AxesName, str] = {
 ALL = _NAMES["all"]
 
 
-def trained_pool(context: Context, similarity: int) -> dict[str, str]:
-    """Style to reference: shipped where it is, else trained into the work folder."""
-    shipped = {name.partition("@")[0]: f"zoo:{name}" for name in pool_names(similarity)}
-    folder = context.work / "pools" / str(similarity)
+def other_bases(work: Path) -> tuple[dict[str, str], list[str]]:
+    """Name to reference of the bases beside the zoo's that there are, and the names of those that there are not.
+
+    Args:
+        work: They may lie in ``zoo/base-NAME`` of it (``scripts/make_zoo.py base --like NAME``).
+    """
+    folders = {name: work / "zoo" / f"base-{name}" for name in BASES if name != LLAMA}
+    found = {name: str(folder) for name, folder in folders.items() if (folder / "config.json").is_file()}
+    return found, [name for name in folders if name not in found]
+
+
+def trained_pool(context: Context, similarity: int, like: str = LLAMA) -> dict[str, str]:
+    """Style to reference: shipped where it is, else trained into the work folder.
+
+    Args:
+        context: Of the run.
+        similarity: Percent of the training texts in the style.
+        like: Of which base: the zoo's, or one of `other_bases`.
+    """
+    base = BASE if like == LLAMA else other_bases(context.work)[0][like]
+    shipped = {name.partition("@")[0]: f"zoo:{name}" for name in pool_names(similarity)} if like == LLAMA else {}
+    folder = context.work / "pools" / (str(similarity) if like == LLAMA else f"{like}-{similarity}")
     own = {style: folder / style for style in context.preset.styles if style not in shipped}
     if missing := [style for style, model in own.items() if not (model / "adapter_config.json").is_file()]:
-        say(f"s = {similarity}: {len(missing)} of {len(context.preset.styles)} models are trained")
-        make_pool(BASE, folder, PoolSettings(similarity=similarity / 100), styles=missing)
+        say(f"{like}, s = {similarity}: {len(missing)} of {len(context.preset.styles)} models are trained")
+        make_pool(base, folder, PoolSettings(similarity=similarity / 100), styles=missing)
     return {style: shipped.get(style, str(folder / style)) for style in context.preset.styles}
 
 
@@ -104,7 +128,7 @@ def selections(context: Context) -> dict[tuple[int, int], dict[str, Any]]:
     """`selected_from` of every percentage of known phrases and every similarity, in the context's workers."""
     preset = context.preset
     places = [(known, similarity) for known in preset.known_phrases for similarity in sorted(preset.similarities)]
-    files = {place: _file(context, *place) for place in places}
+    files = {place: _place(context, *place) for place in places}
 
     def prepare(waiting: Sequence[tuple[Any, ...]]) -> None:
         for known in {known for known, _ in waiting}:
@@ -116,6 +140,43 @@ def selections(context: Context) -> dict[tuple[int, int], dict[str, Any]]:
     return dict(zip(places, kept_cells(context, _selected_from, files, prepare=prepare), strict=True))
 
 
+def rights_by_base(context: Context) -> list[dict[str, Any]]:
+    """Of the bases beside the zoo's that are there: whether each user got the right model, by known phrases and similarity; kept in files.
+
+    Returns:
+        ``base``, ``known_phrases``, ``similarity`` and ``right`` (as `selected_from` has it).
+    """
+    preset, (bases, _) = context.preset, other_bases(context.work)
+    places = [(name, similarity) for name in bases for similarity in sorted(preset.similarities)]
+    files = {
+        (name, similarity): _file(context, name, similarity, describe(bases[name]).sha256[:8])
+        for name, similarity in places
+    }
+
+    def prepare(waiting: Sequence[tuple[Any, ...]]) -> None:
+        for name in dict.fromkeys(name for name, _ in waiting):
+            for known in preset.known_phrases:
+                context.said_by_base(selecting_users(context, known), bases[name])
+
+    found = dict(zip(places, kept_cells(context, _rights, files, prepare=prepare), strict=True))
+    return [
+        {"base": name, "known_phrases": known, "similarity": similarity, "right": found[name, similarity][str(known)]}
+        for known in preset.known_phrases
+        for name, similarity in places
+    ]
+
+
+def _rights(context: Context, like: str, similarity: int) -> dict[str, dict[str, list[bool]]]:
+    """By percent of known phrases; the pool is trained if it is not there."""
+    base = other_bases(context.work)[0][like]
+    models = trained_pool(context, similarity, like)
+    selectors = _selectors(context, base, models)
+    return {
+        str(known): _right(context, base, models, selectors, similarity=similarity, known_phrases=known)
+        for known in context.preset.known_phrases
+    }
+
+
 def selected_from(context: Context, known_phrases: int, similarity: int) -> dict[str, Any]:
     """Whether each user got the right model, and which one each trainee gets; kept in a file.
 
@@ -123,32 +184,28 @@ def selected_from(context: Context, known_phrases: int, similarity: int) -> dict
         ``right``, by axes or ``exhaustive search`` user after user, the latter of the first users alone; and ``trainees``, style to name of
         the model.
     """
-    file = _file(context, known_phrases, similarity)
+    file = _place(context, known_phrases, similarity)
     found: dict[str, Any] = kept(file, lambda: _selected_from(context, known_phrases, similarity))
     return found
 
 
-def _file(context: Context, known_phrases: int, similarity: int) -> Path:
+def _place(context: Context, known_phrases: int, similarity: int) -> Path:
+    return _file(context, similarity, known_phrases, pool_mark(context, similarity))
+
+
+def _file(context: Context, *place: object) -> Path:
     preset = context.preset
     sizes = (preset.draws, preset.users_a_style, preset.searching_users, preset.trainees, context.seed)
-    key = "-".join(map(str, (similarity, known_phrases, *sizes, f"t{_TEMPERATURE}", pool_mark(context, similarity))))
+    *first, mark = place
+    key = "-".join(map(str, (*first, *sizes, f"t{_TEMPERATURE}", mark)))
     return context.work / "trained-pools" / f"{key}{context.setting.suffix}.json"
 
 
 def _selected_from(context: Context, known_phrases: int, similarity: int) -> dict[str, Any]:
     models = trained_pool(context, similarity)
-    catalog = Explainer(
-        BASE,
-        context.summarizer,
-        n_prompts=50,
-        seed=context.seed,
-        generation=Generation(temperature=_TEMPERATURE, seed=context.seed),
-        cache=context.cache,
-        subvectors=context.subvectors,
-    ).explain(models)
-    selectors: dict[AxesName, Selector] = {axes: Selector(catalog, context.summarizer, axes=axes) for axes in AXES}
+    selectors = _selectors(context, BASE, models)
     return {
-        "right": _right(context, models, selectors, similarity=similarity, known_phrases=known_phrases),
+        "right": _right(context, BASE, models, selectors, similarity=similarity, known_phrases=known_phrases),
         "trainees": {
             one.style: selectors["all"].select(one.training, _base_answers(context, one.style, one.training)).best
             for one in trainees(context, known_phrases)
@@ -156,8 +213,23 @@ def _selected_from(context: Context, known_phrases: int, similarity: int) -> dic
     }
 
 
+def _selectors(context: Context, base: str, models: Mapping[str, str]) -> dict[AxesName, Selector]:
+    """By choice of axes; the models explained by sampled answers to the questions that come with the base."""
+    catalog = Explainer(
+        base,
+        context.summarizer,
+        n_prompts=50,
+        seed=context.seed,
+        generation=Generation(temperature=_TEMPERATURE, seed=context.seed),
+        cache=context.cache,
+        subvectors=context.subvectors,
+    ).explain(models)
+    return {axes: Selector(catalog, context.summarizer, axes=axes) for axes in AXES}
+
+
 def _right(
     context: Context,
+    base: str,
     models: Mapping[str, str],
     selectors: Mapping[AxesName, Selector],
     *,
@@ -167,21 +239,21 @@ def _right(
     users = selecting_users(context, known_phrases)
     right: dict[str, list[bool]] = {}
     for user in users:
-        place = selectors["all"].locate(user.examples, _base_answers(context, user.style, user.examples))
+        place = selectors["all"].locate(user.examples, _base_answers(context, user.style, user.examples, base))
         for axes, selector in selectors.items():
             right.setdefault(_NAMES[axes], []).append(selector.rank(place).best == user.style)
-    told = f"s = {similarity}, {known_phrases}% known phrases"
+    told = f"{Path(base).name}, s = {similarity}, {known_phrases}% known phrases"
     say(f"{told}: {sum(right[ALL])} of {len(users)} right by all axes")
     searching = users[: context.preset.searching_users * len(context.preset.styles)]
-    with ModelPool(base=BASE, models=models).held() as pool:
+    with ModelPool(base=base, models=models).held() as pool:
         for user in track(searching, f"{told}: {EXHAUSTIVE}", unit="user"):
             found = ExhaustiveBaseline(pool).select(user.examples)
             right.setdefault(EXHAUSTIVE, []).append(found.best == user.style)
     return right
 
 
-def _base_answers(context: Context, style: str, examples: Sequence[Example]) -> list[str]:
-    said = context.said_by_base([DemoUser(name=style, style=style, examples=tuple(examples))])
+def _base_answers(context: Context, style: str, examples: Sequence[Example], base: str = BASE) -> list[str]:
+    said = context.said_by_base([DemoUser(name=style, style=style, examples=tuple(examples))], base)
     return [said[str(one.prompt)] for one in examples]
 
 

@@ -203,19 +203,23 @@ class Context:
         """One of each style, with texts that no model saw; those that are not in the style are unstyled."""
         return self.cast.users(self.seed, n_texts, similarity, self.said_by_base)
 
-    def said_by_base(self, users: Sequence[DemoUser]) -> dict[str, str]:
-        """The base's answers to the prompts of users who are nobody, the corpus' or one's own texts': kept in a file.
+    def said_by_base(self, users: Sequence[DemoUser], base: str | None = None) -> dict[str, str]:
+        """A base's answers to the prompts of users who are nobody, the corpus' or one's own texts': kept in a file.
 
         New ones are written by one process at a time: before workers begin, all that they will ask for must have been.
+
+        Args:
+            users: Whose prompts.
+            base: Which; None: the cast's.
         """
-        how = self.cast.generation
+        how, base = self.cast.generation, base or self.cast.base
         sampled = f"-t{how.temperature}-p{how.top_p}-{how.max_new_tokens}-{self.seed}" if how != Generation() else ""
-        file = self.work / f"base-answers-{describe(self.cast.base).sha256[:8]}{sampled}.json"
+        file = self.work / f"base-answers-{describe(base).sha256[:8]}{sampled}.json"
         kept: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         asked = [example for user in users for example in user.examples if str(example.prompt) not in kept]
         if asked:
             asking = DemoUser(name="all", style="", examples=tuple({str(e.prompt): e for e in asked}.values()))
-            kept |= base_answers(self.cast.base, [asking], seed=self.seed, generation=self.cast.generation)
+            kept |= base_answers(base, [asking], seed=self.seed, generation=self.cast.generation)
             write_text(file, json.dumps(kept, indent=0) + "\n")
         return kept
 

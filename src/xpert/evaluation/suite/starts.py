@@ -19,8 +19,11 @@ from xpert.evaluation.starts import StartsReport, compare_starts, reached
 from xpert.evaluation.suite.chosen import (
     ALL,
     EXHAUSTIVE,
+    LLAMA,
+    other_bases,
     other_style,
     pool_mark,
+    rights_by_base,
     selected_from,
     selections,
     trained_pool,
@@ -51,6 +54,10 @@ def table_5(context: Context) -> Findings:
     }
     rows = [row for user in kept_cells(context, _starts, files) for row in user]
     rights = [_right(*place, found["right"]) for place, found in chosen.items()]
+    columns = [{"base": LLAMA, **row} for row in rights] + [
+        {"base": row["base"], **_right(row["known_phrases"], row["similarity"], row["right"])}
+        for row in rights_by_base(context)
+    ]
     starts = [(*place, SELECTED) for place in chosen]
     starts += [(known, max(preset.similarities), _OTHER) for known in preset.known_phrases]
     summaries = [_summary(rows, *start) for start in starts]
@@ -61,6 +68,7 @@ def table_5(context: Context) -> Findings:
                 title="Right model (95% interval over users; exhaustive search for the first of them)",
                 markdown=_accuracy(rights),
             ),
+            Table(title=f"The same by base, all axes{_left_out(context)}", markdown=_by_base(columns)),
             Table(
                 title="Fine-tuning to the loss of scratch (means over the users who got there, of the base over all; 95% intervals)",
                 markdown=_cost(rows, summaries),
@@ -75,6 +83,7 @@ def table_5(context: Context) -> Findings:
         rows={
             "users": rows,
             "right": rights,
+            "right_by_base": columns,
             "summaries": summaries,
             "against_another": against,
             "selected": [{"known_phrases": known, "similarity": s, **found} for (known, s), found in chosen.items()],
@@ -277,6 +286,38 @@ def _accuracy(rights: Sequence[Mapping[str, Any]]) -> str:
     ]
     header = ["known phrases", "pool", *names, "users", "all axes less exhaustive, same users, in points", "searched"]
     return markdown(header, cells)
+
+
+def _left_out(context: Context) -> str:
+    """For a title: which bases there are not."""
+    _, missing = other_bases(context.work)
+    return f" (not there: {', '.join(missing)})" if missing else ""
+
+
+def _by_base(columns: Sequence[Mapping[str, Any]]) -> str:
+    """A pool a row, a base a column: right by all axes, by exhaustive search, and the difference on the same users in points."""
+    bases = list(dict.fromkeys(row["base"] for row in columns))
+    by = {(row["base"], row["known_phrases"], row["similarity"]): row for row in columns}
+    places = dict.fromkeys((row["known_phrases"], row["similarity"]) for row in columns)
+    cells = [
+        [
+            f"{known}%",
+            f"s = {similarity}",
+            *(
+                cell
+                for base in bases
+                for row in [by[base, known, similarity]]
+                for cell in (
+                    _share(row["right"][ALL]),
+                    _share(row["right"][EXHAUSTIVE]),
+                    points(row["less_exhaustive"]),
+                )
+            ),
+        ]
+        for known, similarity in places
+    ]
+    header = [text for base in bases for text in (base, f"{base}, {EXHAUSTIVE}", f"{base}, difference in points")]
+    return markdown(["known phrases", "pool", *header], cells)
 
 
 def _differences(against: Sequence[Mapping[str, Any]]) -> str:
