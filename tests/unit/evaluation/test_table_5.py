@@ -109,10 +109,10 @@ def test_the_control_is_compared_on_the_same_users_and_with_the_same_bound() -> 
 
 
 def test_the_control_trains_no_longer_than_scratch_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Any, Any, str, int, str]] = []
+    asked: list[tuple[Any, ...]] = []
 
     def fit(self: TorchTrainer, start: str, examples: Any, **how: Any) -> Any:
-        asked.append((self.max_steps, self.target_loss, start, len(examples), how["out"].name))
+        asked.append((self.max_steps, self.eval_every, self.target_loss, start, len(examples), how["out"].name))
         losses = ((0, 4.0), (1, 3.0), (2, 2.4))
         return SimpleNamespace(eval_losses=losses, seconds=9.0, details={"eval_seconds": [0.0, 1.0, 2.0]})
 
@@ -121,7 +121,7 @@ def test_the_control_trains_no_longer_than_scratch_did(tmp_path: Path, monkeypat
         trainee = chosen.trainees(context, 100)[0]
         found = starts._from_another(context, trainee, 90, report_of(tmp_path))
         other, mark = chosen.other_style(context, trainee), chosen.pool_mark(context, 90)
-    assert asked == [(60, 2.5, f"zoo:{other}@90", 40, f"other-90-{mark}")]
+    assert asked == [(60, 1, 2.5, f"zoo:{other}@90", 40, f"other-90-{mark}")]
     assert (found["start"], found["steps_selected"], found["seconds_selected"]) == (other, 2, 2.0)
     assert (found["kind"], found["met_at_start"], found["texts_selected"]) == ("another style's", False, None)
 
@@ -226,7 +226,7 @@ def test_less_data_is_tried_from_the_selected_start(tmp_path: Path, monkeypatch:
     tried: list[tuple[Any, ...]] = []
 
     def fit(self: TorchTrainer, start: str, examples: Any, **how: Any) -> Any:
-        tried.append((len(examples), start, self.max_steps, self.target_loss))
+        tried.append((len(examples), start, self.max_steps, self.target_loss, self.eval_every))
         return SimpleNamespace(eval_losses=((0, 4.0), (5, 2.0 if len(examples) >= 15 else 3.0)))
 
     monkeypatch.setattr(TorchTrainer, "fit", fit)
@@ -238,7 +238,7 @@ def test_less_data_is_tried_from_the_selected_start(tmp_path: Path, monkeypatch:
         assert starts._texts_needed(context, trainee, 90, trainee.style, never) is None
         assert starts._texts_needed(context, trainee, 90, trainee.style, at_once) == 0
     assert needed == 15
-    assert tried == [(n, f"zoo:{trainee.style}@90", 60, 2.5) for n in (20, 10, 15)]
+    assert tried == [(n, f"zoo:{trainee.style}@90", 60, 2.5, 4) for n in (20, 10, 15)]  # and not every step
 
 
 def test_trainees_are_spread_over_the_styles_and_validate_on_other_questions(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ from xpert.types import TrainingReport
 __all__ = ["SELECTED", "compared", "table_5"]
 
 PHONE = "pixel-7"
+_PART_EVALUATED = 4
+"""Steps between evaluations where only whether the target is met counts, and not when."""
 SELECTED, _OTHER = "selected", "another style's"
 
 
@@ -49,10 +51,13 @@ def table_5(context: Context) -> Findings:
     chosen = selections(context)
     files = {
         (number, known): _file(context, trainee)
-        for known in preset.known_phrases
+        for known in sorted(
+            preset.known_phrases
+        )  # those of unknown phrases take longest: first, so that workers end together
         for number, trainee in enumerate(trainees(context, known))
     }
     rows = [row for user in kept_cells(context, _starts, files) for row in user]
+    rows.sort(key=lambda row: preset.known_phrases.index(row["known_phrases"]))
     rights = [_right(*place, found["right"]) for place, found in chosen.items()]
     columns = [{"base": LLAMA, **row} for row in rights] + [
         {"base": row["base"], **_right(row["known_phrases"], row["similarity"], row["right"])}
@@ -162,8 +167,9 @@ def _run(
     n_texts: int | None = None,
 ) -> TrainingReport:
     """From a model of a pool with the first of the user's texts (None: all) up to scratch's target; kept."""
+    every = zoo_trainer(context).eval_every if n_texts is None else _PART_EVALUATED
     trainer: TorchTrainer = replace(
-        zoo_trainer(context), patience=None, target_loss=report.target_loss, max_steps=max_steps
+        zoo_trainer(context), patience=None, target_loss=report.target_loss, max_steps=max_steps, eval_every=every
     )
     return trainer.fit(
         trained_pool(context, similarity)[name],
@@ -176,7 +182,7 @@ def _run(
 
 def _file(context: Context, trainee: Trainee) -> Path:
     pools = "-".join(f"{s}-{pool_mark(context, s)}" for s in context.preset.similarities)
-    return trainee_folder(context, trainee) / f"rows-{pools}.json"
+    return trainee_folder(context, trainee) / f"rows-{pools}-parts-every-{_PART_EVALUATED}.json"
 
 
 def _texts_needed(context: Context, trainee: Trainee, similarity: int, name: str, report: StartsReport) -> int | None:
@@ -190,7 +196,7 @@ def _texts_needed(context: Context, trainee: Trainee, similarity: int, name: str
     steps = max(report.scratch_steps, report.steps_selected)
 
     def enough(parts: int) -> bool:
-        n, out = len(trainee.training) * parts // PARTS, f"from-{similarity}-part-{parts}"
+        n, out = len(trainee.training) * parts // PARTS, f"from-{similarity}-part-{parts}-every-{_PART_EVALUATED}"
         run = _run(context, trainee, similarity, name, report, out=out, max_steps=steps, n_texts=n)
         return any(loss <= report.target_loss for _, loss in run.eval_losses)
 

@@ -50,7 +50,7 @@ STARTING: tuple[Experiment, ...] = (
         here="LoRA adapters of the zoo's base, trained on mixtures of so many percent of their style and default answers, and probed by answers that are sampled at temperature 1. Users ask what no adapter was asked. They write in phrases that the adapters know (100%: as in the paper, whose models and users have the same data sets), "
         "or in those of the other half of the corpus, which neither base nor adapters have seen (0%). The base has read default answers to all questions, and the known phrases. Those who are fine-tuned have 40 texts, and 20 to validate with, and start from the model that their "
         "texts select; beside it, as a control, from a drawn model of another style, for as many steps as scratch trained in all. Steps are counted to the best validation loss of scratch x 1.01, and as one where the target is met before the first: then nothing was left to train. "
-        "Data saved: the smallest eighths of the texts with which the selected model gets there in as many steps as scratch trained, or as it needed with all. Energy is a Pixel 7's by its power "
+        "Data saved: the smallest eighths of the texts with which the selected model gets there in as many steps as scratch trained, or as it needed with all, looked at every 4 steps. Energy is a Pixel 7's by its power "
         "times this machine's seconds: an estimate. Scratch is trained once a user, the others after it, in the same worker: seconds depend on how many of these there are, and on what else the machine did.",
         elsewhere=_TRAINED,
         trained_on=("texts", "hub"),
