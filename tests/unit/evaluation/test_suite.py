@@ -115,14 +115,22 @@ def test_distances_of_graded_styles_are_kept_by_half_and_summarizer(
 ) -> None:
     asked: list[tuple[str, int]] = []
 
-    def distances(context: Context, half: str, number: int) -> list[dict[str, Any]]:
+    def distances(context: Context, half: str, number: int) -> dict[str, list[dict[str, Any]]]:
         asked.append((half, number))
         far = 1.0 + number + (half == "users")
-        return [
-            {"scale": scale, "level": level, "distances": [far * abs(level - other) for other in range(1, 5)]}
-            for scale in graded._scales()
-            for level in range(1, 5)
-        ]
+
+        def rows(bend: float) -> list[dict[str, Any]]:
+            return [
+                {
+                    "scale": scale,
+                    "level": level,
+                    "distances": [far * abs(level - other) ** bend for other in range(1, 5)],
+                }
+                for scale in graded._scales()
+                for level in range(1, 5)
+            ]
+
+        return {"projection": rows(1.0), "least-squares": rows(0.0)}
 
     monkeypatch.setattr(graded, "_distances", distances)
     monkeypatch.setattr(graded, "_asked", lambda *_: None)
@@ -130,9 +138,13 @@ def test_distances_of_graded_styles_are_kept_by_half_and_summarizer(
         first, again = graded.figure_15(context), graded.figure_15(context)
     assert sorted(asked) == [("models", 0), ("models", 1), ("users", 0), ("users", 1)]
     assert again.rows == first.rows
-    unseen = first.rows[graded.PHRASES["users"]]["encoder:minilm"]
-    assert unseen[0]["distances"] == (0.0, 3.0, 6.0, 9.0)
-    assert "grow with the gap in 8 of 8 rows" in first.tables[0].title
+    unseen = {row["coefficients"]: row["rows"] for row in first.rows[-2:]}
+    assert (first.rows[-1]["phrases"], first.rows[-1]["summarizer"]) == (graded.PHRASES["users"], "encoder:minilm")
+    assert unseen["projection"][0]["distances"] == (0.0, 3.0, 6.0, 9.0)
+    assert unseen["least-squares"][0]["distances"] == (3.0, 3.0, 3.0, 3.0)
+    assert "| phrases that they never saw | encoder:minilm | 8 of 8 | 0 of 8 |" in first.tables[0].markdown
+    assert "grow with the gap in 8 of 8 rows" in first.tables[1].title
+    assert len(first.tables) == 5
 
 
 def test_weights_are_those_of_base_models_and_summarizer(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from xpert.catalog import Catalog
+from xpert.decompose import CoefficientRule
 from xpert.evaluation.experiments.tables import markdown
 from xpert.evaluation.mixtures import write_answers
 from xpert.explainer import Explainer
@@ -61,8 +62,10 @@ def graded_catalog(
     *,
     folder: Path,
     seed: int = 0,
+    coefficients: CoefficientRule = "projection",
+    cache: Path | None = None,
 ) -> Catalog:
-    """The catalog of recorded models, by the public API and the summarizer's own defaults.
+    """The catalog of recorded models, by the public API and the summarizer's own defaults but for the coefficients.
 
     Args:
         base: Prompt to the base's answer.
@@ -70,6 +73,9 @@ def graded_catalog(
         summarizer: Who explains.
         folder: Gets the recorded models.
         seed: Of the explanation.
+        coefficients: Whose L1 distances are meant: the paper's projections (Eq. 2), or the library's least squares. Where axes are not at
+            right angles, the latter are large with opposite signs, and their L1 distance says little of how far two embeddings are apart.
+        cache: Folder that keeps embeddings and sub-vectors; None: nowhere.
 
     Raises:
         xpert.errors.XpertError: Whatever explaining raises.
@@ -77,7 +83,14 @@ def graded_catalog(
     write_answers(folder / "base.jsonl", base)
     for name, answers in models.items():
         write_answers(folder / f"{name}.jsonl", {str(example.prompt): example.response for example in answers})
-    explainer = Explainer(f"answers:{folder / 'base.jsonl'}", summarizer, prompts=list(base), seed=seed)
+    explainer = Explainer(
+        f"answers:{folder / 'base.jsonl'}",
+        summarizer,
+        prompts=list(base),
+        seed=seed,
+        coefficients=coefficients,
+        cache=cache,
+    )
     return explainer.explain({name: f"answers:{folder / f'{name}.jsonl'}" for name in models})
 
 

@@ -7,15 +7,17 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
+from xpert.decompose import CoefficientRule
 from xpert.evaluation.demo_users import DemoUser
 from xpert.evaluation.experiments.graded import GradedRow, graded_catalog, graded_rows, to_table
+from xpert.evaluation.experiments.tables import markdown
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.context import SUMMARIZER, Context, Findings
 from xpert.evaluation.suite.workers import kept_cells
 from xpert.types import Example
 from xpert.zoo.corpus import GRADED, Side, examples
 
-__all__ = ["N_TEXTS", "PHRASES", "SUMMARIZERS", "figure_15"]
+__all__ = ["N_TEXTS", "PAPERS", "PHRASES", "RULES", "SUMMARIZERS", "figure_15"]
 
 N_TEXTS = 50
 SUMMARIZERS = (SUMMARIZER, "encoder:minilm")
@@ -24,30 +26,58 @@ PHRASES: Mapping[Side, str] = {
     "users": "phrases that they never saw",
 }
 """Whose phrases the answers are in, as tables tell it."""
+PAPERS: CoefficientRule = "projection"
+RULES: Mapping[CoefficientRule, str] = {
+    PAPERS: "coordinates by the paper's Eq. 2",
+    "least-squares": "least squares, the library's own",
+}
+"""Of what coordinates L1 distances are taken."""
 
 
 def figure_15(context: Context) -> Findings:
     """Both scales of the corpus, in either half's phrases, by each summarizer: four cells, kept as they come."""
     scales = _scales()
     cells = [(half, number) for half in PHRASES for number in range(len(SUMMARIZERS))]
-    files = {cell: context.work / "graded" / f"{'-'.join(map(str, cell))}-{context.seed}.json" for cell in cells}
-    kept = kept_cells(context, _distances, files, prepare=lambda waiting: _asked(context, waiting))
-    rows = dict(zip(cells, ([GradedRow.from_dict(row) for row in own] for own in kept), strict=True))
-    found = {
-        told: {name: rows[half, number] for number, name in enumerate(SUMMARIZERS)} for half, told in PHRASES.items()
+    files = {
+        cell: context.work / "graded-distances" / f"{'-'.join(map(str, cell))}-{context.seed}.json" for cell in cells
     }
+    kept = kept_cells(context, _distances, files, prepare=lambda waiting: _asked(context, waiting))
+    found: dict[tuple[str, str, CoefficientRule], list[GradedRow]] = {
+        (PHRASES[half], SUMMARIZERS[number], rule): [GradedRow.from_dict(row) for row in own[rule]]
+        for (half, number), own in zip(cells, kept, strict=True)
+        for rule in RULES
+    }
+    papers = {(told, name): rows for (told, name, rule), rows in found.items() if rule == PAPERS}
     return Findings(
         tables=[
-            Table(title=f"L1 distances by {name}, in {told}: {_grow(rows)}", markdown=to_table(rows))
-            for told, by in found.items()
-            for name, rows in by.items()
+            Table(title="Rows in which L1 distances grow with the gap of levels", markdown=_summary(found)),
+            *(
+                Table(
+                    title=f"L1 distances by {name}, in {told}, {RULES[PAPERS]}: {_grow(rows)}", markdown=to_table(rows)
+                )
+                for (told, name), rows in papers.items()
+            ),
         ],
-        charts=[_chart(by, list(scales), told) for told, by in found.items()],
-        rows={
-            told: {name: [asdict(row) | {"grows": row.grows} for row in rows] for name, rows in by.items()}
-            for told, by in found.items()
-        },
+        charts=[
+            _chart({name: rows for (of, name), rows in papers.items() if of == told}, list(scales), told)
+            for told in PHRASES.values()
+        ],
+        rows=[
+            {"phrases": told, "summarizer": name, "coefficients": rule}
+            | {"rows": [asdict(row) | {"grows": row.grows} for row in rows]}
+            for (told, name, rule), rows in found.items()
+        ],
     )
+
+
+def _summary(found: Mapping[tuple[str, str, CoefficientRule], Sequence[GradedRow]]) -> str:
+    """Phrases and summarizer a row, a rule of coefficients a column."""
+    cells = [
+        [told, name, *(f"{sum(row.grows for row in found[told, name, rule])} of {len(rows)}" for rule in RULES)]
+        for (told, name, first), rows in found.items()
+        if first == PAPERS
+    ]
+    return markdown(["answers in", "summarizer", *RULES.values()], cells)
 
 
 def _scales() -> dict[str, list[str]]:
@@ -69,19 +99,24 @@ def _asked(context: Context, cells: Sequence[tuple[Any, ...]]) -> None:
     context.said_by_base([DemoUser(name=n, style=n, examples=tuple(t)) for own in texts for n, t in own.items()])
 
 
-def _distances(context: Context, half: Side, number: int) -> list[dict[str, Any]]:
-    """Every level's distances by one of the summarizers."""
+def _distances(context: Context, half: Side, number: int) -> dict[str, list[dict[str, Any]]]:
+    """By rule of the coefficients, every level's distances by one of the summarizers."""
     texts = _texts(half, context.seed)
     prompts = [str(example.prompt) for example in next(iter(texts.values()))]
     said = context.said_by_base([DemoUser(name=n, style=n, examples=tuple(own)) for n, own in texts.items()])
-    catalog = graded_catalog(
-        {prompt: said[prompt] for prompt in prompts},
-        texts,
-        context.loaded(SUMMARIZERS[number]),
-        folder=context.work / f"graded-{half}-{number}",
-        seed=context.seed,
-    )
-    return [asdict(row) for row in graded_rows(catalog, _scales())]
+    catalogs = {
+        rule: graded_catalog(
+            {prompt: said[prompt] for prompt in prompts},
+            texts,
+            context.loaded(SUMMARIZERS[number]),
+            folder=context.work / f"graded-{half}-{number}",
+            seed=context.seed,
+            coefficients=rule,
+            cache=context.cache,
+        )
+        for rule in RULES
+    }
+    return {rule: [asdict(row) for row in graded_rows(catalog, _scales())] for rule, catalog in catalogs.items()}
 
 
 def _grow(rows: Sequence[GradedRow]) -> str:

@@ -85,7 +85,8 @@ EXPLAINING: tuple[Experiment, ...] = (
         title="Figure 15: graded styles",
         paper="L1 distances between models of four levels of a style, by coordinates: with Llama-3.1-8B as the summarizer they agree with the levels, with Llama-3.2-1B inconsistencies are noticeable.",
         here="Recorded models whose answers are the corpus's, on questions that no model was asked and the zoo's summarizer never saw: once in the phrases that the zoo's models write in, which that summarizer has read, and once in those of users, "
-        "which it has not. It was trained to tell the levels of other texts apart. The second summarizer is a general encoder.",
+        "which it has not. It was trained to tell the levels of other texts apart. The second summarizer is a general encoder. Distances are of the paper's coordinates (Eq. 2: projections on nearly orthogonal sub-vectors), and of the library's own beside them: least squares on axes that may be at 45 degrees gives large "
+        "coordinates of opposite signs, which describe an embedding exactly and whose L1 distance says little (the library itself compares places by the geometry of the axes).",
         function="graded:figure_15",
         spec=lambda p: {"scales": 2, "levels": 4, "texts_a_level": 50, "phrases": ["models", "users"]},
         needs={"sentence_transformers": "encoder"},
