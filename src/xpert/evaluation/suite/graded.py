@@ -37,7 +37,7 @@ RULES: Mapping[CoefficientRule, str] = {
 def figure_15(context: Context) -> Findings:
     """Both scales of the corpus, in either half's phrases, by each summarizer: four cells, kept as they come."""
     scales = _scales()
-    cells = [(half, number) for half in PHRASES for number in range(len(SUMMARIZERS))]
+    cells: list[tuple[Side, int]] = [(half, number) for half in PHRASES for number in range(len(SUMMARIZERS))]
     files = {
         cell: context.work / "graded-distances" / f"{'-'.join(map(str, cell))}-{context.seed}.json" for cell in cells
     }
