@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -33,8 +34,12 @@ SaidByBase: TypeAlias = Callable[[Sequence[DemoUser]], Mapping[str, str]]
 """The base's answers to the prompts of users."""
 
 _KEYS = ("base", "models", "users", "prompts", "generation")
-_ANSWERED = ("max_new_tokens", "temperature", "top_p")
-"""What ``generation`` may hold."""
+_ANSWERED: Mapping[str, tuple[str, Callable[[float], bool]]] = {
+    "max_new_tokens": ("a whole number from 1", lambda n: isinstance(n, int) and n >= 1),
+    "temperature": ("a number from 0", lambda x: 0 <= x < math.inf),
+    "top_p": ("a number above 0 and at most 1", lambda x: 0 < x <= 1),
+}
+"""What ``generation`` may hold, and what of it is right."""
 _RECORDED = "answers:"
 
 
@@ -53,7 +58,7 @@ class Cast(Protocol):
 
     @property
     def generation(self) -> Generation:
-        """How base and models answer; the seed is the run's."""
+        """How base and models answer; the seed is the run's, but for a `source`, which is asked once for all runs."""
         ...
 
     def users(self, seed: int, n_texts: int, similarity: float, said: SaidByBase) -> list[DemoUser]:
@@ -192,7 +197,13 @@ class OwnCast:
         """What base and all models answered and no user wrote about."""
         asked = {str(one.prompt) for own in self.texts.values() for one in own}
         with load_modality(modality_of(self.base)).open(self.base) as prober:
-            return [prompt for prompt in prober.prompts(list(self.models.values())) or () if prompt not in asked]
+            shared = prober.prompts(list(self.models.values())) or ()
+        found = [prompt for prompt in shared if prompt not in asked]
+        if len(found) < N_PAIRS:
+            raise DataError(
+                f"{self._file}: expected {N_PAIRS} prompts or more that base and models answered and no user wrote about, got {len(found)}"
+            )
+        return found
 
     def source(self, work: Path, n_prompts: int) -> Source:
         """What base and models answer.
@@ -202,8 +213,7 @@ class OwnCast:
         """
         asked = self.prompts(n_prompts, 0)
         if len(asked) < N_PAIRS:
-            where = f"{self._file}: models and base" if self._prompts is None else str(self._prompts)
-            raise DataError(f"{where}: expected {N_PAIRS} prompts or more that no user wrote about, got {len(asked)}")
+            raise DataError(f"{self._prompts}: expected {N_PAIRS} prompts or more, got {len(asked)}")
         if both := {str(one.prompt) for own in self.texts.values() for one in own} & set(asked):
             raise DataError(
                 f"{self._file}: expected users' texts on other prompts than the models are asked, got {min(both)!r} in both"
@@ -212,7 +222,7 @@ class OwnCast:
 
 
 class PoolAnswers:
-    """A source (`xpert.evaluation.sources.Source`) of what a base and its models generate, once, kept in files.
+    """A source (`xpert.evaluation.sources.Source`) of what a base and its models generate, once for all seeds, kept in files.
 
     Args:
         cast: Whose; its users' prompts are answered by the base.
@@ -291,17 +301,28 @@ def _read(file: Path) -> dict[str, Any]:
                 raise DataError(f"{file}: {key}: expected a string for {name!r}, got {type(value).__name__}")
     if not isinstance(told.get("prompts", ""), str):
         raise DataError(f"{file}: expected 'prompts' as the name of a file")
+    _check_recorded(told, file)
     _check_generation(told.get("generation", {}), file)
     return told
+
+
+def _check_recorded(told: Mapping[str, Any], file: Path) -> None:
+    recorded = [name for name, value in told["models"].items() if value.startswith(_RECORDED)]
+    if told["base"].startswith(_RECORDED) != bool(recorded) or len(recorded) not in (0, len(told["models"])):
+        live = [name for name in told["models"] if name not in recorded]
+        raise DataError(
+            f"{file}: expected base and models all recorded (answers:FILE) or none, got base {told['base']!r}, "
+            f"recorded {', '.join(recorded) or 'none'}, others {', '.join(live) or 'none'}"
+        )
 
 
 def _check_generation(told: Any, file: Path) -> None:
     if not isinstance(told, dict) or set(told) - set(_ANSWERED):
         raise DataError(f"{file}: expected 'generation' as an object of {', '.join(_ANSWERED)}, got {told!r}")
     for name, value in told.items():
-        whole = name == "max_new_tokens"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < 0:
-            raise DataError(f"{file}: generation: expected {name!r} as a number from {int(whole)}, got {value!r}")
+        expected, fits = _ANSWERED[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not fits(value):
+            raise DataError(f"{file}: generation: expected {name!r} as {expected}, got {value!r}")
 
 
 def _identity(reference: str) -> str:

@@ -193,9 +193,11 @@ def test_models_that_hardly_differ_in_greedy_answers_are_told() -> None:
 
     def catalog(**header: Any) -> Catalog:
         places = [[1.0, 0.1, 0.0, 0.0], [0.1, 0.1, 0.0, 0.0]]
-        return planted_catalog(places, names=list(fits), **{"fits": fits, **header})
+        return planted_catalog(places, names=list(fits), **{"fits": fits, "n_prompts": 50, **header})
 
     assert faint_models(catalog()) == ["half"]
+    assert faint_models(catalog(n_prompts=10)) == []  # fewer prompts have more noise
+    assert faint_models(catalog(n_prompts=5000)) == ["plain", "half"]
     assert faint_models(catalog(fits=dict.fromkeys(fits, fit))) == []  # of before reliabilities were stored
     assert faint_models(catalog(generation=Generation(temperature=1.0))) == []
     assert faint_models(catalog(base="answers:base.jsonl")) == []

@@ -106,7 +106,11 @@ def test_all_means_what_runs_on_ones_own_models(file: Path) -> None:
         ({"modles": {}}, "expected only base, models, users, prompts, generation, got 'modles'"),
         ({"generation": {"seed": 3}}, "expected 'generation' as an object of max_new_tokens, temperature, top_p, got"),
         ({"generation": {"temperature": "hot"}}, "expected 'temperature' as a number from 0, got 'hot'"),
-        ({"generation": {"max_new_tokens": 1.5}}, "expected 'max_new_tokens' as a number from 1, got 1.5"),
+        ({"generation": {"temperature": float("nan")}}, "expected 'temperature' as a number from 0, got nan"),
+        ({"generation": {"max_new_tokens": 1.5}}, "expected 'max_new_tokens' as a whole number from 1, got 1.5"),
+        ({"generation": {"max_new_tokens": 0}}, "expected 'max_new_tokens' as a whole number from 1, got 0"),
+        ({"generation": {"top_p": 0}}, "expected 'top_p' as a number above 0 and at most 1, got 0"),
+        ({"base": "answers:base.jsonl"}, "all recorded .* or none, got base 'answers:base.jsonl', recorded none"),
         ({"models": {"tutor": 1, "poet": "b", "clerk": "c"}}, "models: expected a string for 'tutor', got int"),
     ],
 )
@@ -171,6 +175,13 @@ def test_recorded_models_are_asked_what_no_user_wrote_about(recorded: Path) -> N
     answers = recorded.with_name("poetic.jsonl")
     answers.write_text(answers.read_text().replace("tell me of 7", "tell me of 700"))
     assert OwnCast(recorded).fingerprint != before
+
+
+def test_recorded_models_whose_prompts_are_all_users_prompts_are_told(recorded: Path) -> None:
+    for user in recorded.parent.glob("*-user.jsonl"):
+        user.write_text((recorded.parent / user.name.replace("-user", "")).read_text())
+    with pytest.raises(DataError, match=r"expected 50 prompts or more that base and models answered .*, got 0"):
+        OwnCast(recorded).prompts(50, 0)
 
 
 def test_only_what_needs_no_weights_runs_on_recorded_models(recorded: Path, tmp_path: Path) -> None:
