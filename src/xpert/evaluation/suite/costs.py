@@ -21,7 +21,6 @@ from xpert.baselines.hyperband import HyperbandBaseline
 from xpert.baselines.pool import ModelPool, OpenPool, SearchedPool
 from xpert.cache import open_cache
 from xpert.catalog import Catalog
-from xpert.errors import ReferenceNotFoundError
 from xpert.evaluation.bootstrap import estimate, paired_difference
 from xpert.evaluation.cast import OwnCast
 from xpert.evaluation.demo_users import DemoUser
@@ -41,6 +40,7 @@ from xpert.evaluation.suite.reckoned import (
     text_tokens,
 )
 from xpert.evaluation.suite.strengths import Pooled, pool_of
+from xpert.evaluation.suite.weights import model_of
 from xpert.explainer import Explainer
 from xpert.loading import load_tokenizer
 from xpert.modalities import load_modality, modality_of
@@ -98,6 +98,7 @@ def table_7(context: Context) -> Findings:
         ],
         charts=[_chart(summaries, sizes)],
         rows={"users": rows, "summaries": summaries, "catalogs": catalogs, "reckoned": reckoned},
+        weights=context.weights([one.reference for one in pools[max(sizes)]]),
     )
 
 
@@ -381,11 +382,8 @@ def _break_even(context: Context, catalog_bytes: int) -> str:
 
 def _weight(summarizer: str) -> int | None:
     """Bytes of a summarizer, where its name tells a model; None for one that is part of a package."""
-    kind, _, rest = summarizer.partition(":")
-    try:
-        return describe(summarizer if kind == "zoo" else rest).bytes
-    except ReferenceNotFoundError:
-        return None
+    model = model_of(summarizer)
+    return None if model is None else describe(model).bytes
 
 
 def _chart(summaries: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> Chart:

@@ -14,7 +14,7 @@ from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.context import N_CANDIDATES, Context, Findings
 from xpert.space import AxesName
 
-__all__ = ["figure_7", "table_1", "table_2", "table_8", "table_9"]
+__all__ = ["figure_7", "table_1", "table_2", "table_8", "table_9", "threshold_chart"]
 
 _USERS = ((1.0, 50), (0.3, 20))
 """Similarity and texts of the two kinds of users."""
@@ -25,7 +25,7 @@ def table_1(context: Context) -> Findings:
     """The domain of the prompts."""
     rows = prompt_domains.prompt_domains(context.domains, n_prompts=context.preset.set_size)
     table = Table(title="Null-centred (in brackets raw, where it differs)", markdown=prompt_domains.to_table(rows))
-    return Findings(tables=[table], rows=[asdict(row) for row in rows])
+    return Findings(tables=[table], rows=[asdict(row) for row in rows], weights=_of_domains(context))
 
 
 def table_2(context: Context) -> Findings:
@@ -46,7 +46,7 @@ def table_2(context: Context) -> Findings:
     ]
     chart = Chart(title="Sub-vectors against models", x_label="models", y_label="sub-vectors", series=series)
     table = Table(title="Means and ranges over orders of the models", markdown=axes_against_models.to_table(rows))
-    return Findings(tables=[table], charts=[chart], rows=[asdict(row) for row in rows])
+    return Findings(tables=[table], charts=[chart], rows=[asdict(row) for row in rows], weights=context.weights())
 
 
 def table_8(context: Context) -> Findings:
@@ -77,7 +77,7 @@ def figure_7(context: Context) -> Findings:
         log=True,
     )
     table = Table(title="Mean cosine distances, null-centred but for `raw`", markdown=n_prompts.to_table(rows))
-    return Findings(tables=[table], charts=[chart], rows=[asdict(row) for row in rows])
+    return Findings(tables=[table], charts=[chart], rows=[asdict(row) for row in rows], weights=_of_domains(context))
 
 
 def _thresholds(
@@ -101,6 +101,7 @@ def _thresholds(
         tables=tables,
         charts=[threshold_chart(found, threshold)],
         rows={name: [asdict(row) for row in rows] for name, rows in found.items()},
+        weights=context.weights(),
     )
 
 
@@ -131,6 +132,10 @@ def threshold_chart(
         y_label="percent",
         series=[*right, series("models within eps_dec", some, [row.converged for row in some])],
     )
+
+
+def _of_domains(context: Context) -> dict[str, str]:
+    return context.weights([context.models[name] for name in context.domains["general"].models])
 
 
 def _settings(context: Context) -> list[Settings]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from xpert.decompose import CoefficientRule
+from xpert.evaluation.cast import BASE
 from xpert.evaluation.demo_users import DemoUser
 from xpert.evaluation.experiments.graded import GradedRow, graded_catalog, graded_rows, to_table
 from xpert.evaluation.experiments.tables import markdown
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.context import SUMMARIZER, Context, Findings
+from xpert.evaluation.suite.weights import weights_of
 from xpert.evaluation.suite.workers import kept_cells
 from xpert.types import Example
 from xpert.zoo.corpus import GRADED, Side, examples
@@ -38,9 +41,7 @@ def figure_15(context: Context) -> Findings:
     """Both scales of the corpus, in either half's phrases, by each summarizer: four cells, kept as they come."""
     scales = _scales()
     cells: list[tuple[Side, int]] = [(half, number) for half in PHRASES for number in range(len(SUMMARIZERS))]
-    files = {
-        cell: context.work / "graded-distances" / f"{'-'.join(map(str, cell))}-{context.seed}.json" for cell in cells
-    }
+    files = {cell: _file(context, *cell) for cell in cells}
     kept = kept_cells(context, _distances, files, prepare=lambda waiting: _asked(context, waiting))
     found: dict[tuple[str, str, CoefficientRule], list[GradedRow]] = {
         (PHRASES[half], SUMMARIZERS[number], rule): [GradedRow.from_dict(row) for row in own[rule]]
@@ -67,6 +68,7 @@ def figure_15(context: Context) -> Findings:
             | {"rows": [asdict(row) | {"grows": row.grows} for row in rows]}
             for (told, name, rule), rows in found.items()
         ],
+        weights=_weights(),
     )
 
 
@@ -78,6 +80,16 @@ def _summary(found: Mapping[tuple[str, str, CoefficientRule], Sequence[GradedRow
         if first == PAPERS
     ]
     return markdown(["answers in", "summarizer", *RULES.values()], cells)
+
+
+def _weights() -> dict[str, str]:
+    return weights_of(base=BASE, summarizers=SUMMARIZERS)
+
+
+def _file(context: Context, half: Side, number: int) -> Path:
+    """Of a cell."""
+    mark = "-".join([*_weights().values(), *RULES])
+    return context.work / "graded" / f"{half}-{number}-{N_TEXTS}-{context.seed}-{mark}.json"
 
 
 def _scales() -> dict[str, list[str]]:
@@ -109,7 +121,7 @@ def _distances(context: Context, half: Side, number: int) -> dict[str, list[dict
             {prompt: said[prompt] for prompt in prompts},
             texts,
             context.loaded(SUMMARIZERS[number]),
-            folder=context.work / f"graded-{half}-{number}",
+            folder=context.work / f"graded-{half}-{number}-{context.seed}",
             seed=context.seed,
             coefficients=rule,
             cache=context.cache,

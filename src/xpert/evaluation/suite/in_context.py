@@ -23,7 +23,7 @@ from xpert.evaluation.experiments.tables import markdown
 from xpert.evaluation.results import Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
 from xpert.evaluation.suite.context import Context, Findings
-from xpert.evaluation.suite.merging import prepare, zoo_trainer
+from xpert.evaluation.suite.merging import prepare, whole_weights, zoo_trainer
 from xpert.evaluation.suite.workers import kept_cells
 from xpert.progress import say
 from xpert.zoo.corpus import DOMAINS
@@ -67,6 +67,7 @@ def table_10(context: Context) -> Findings:
             "scores": {name: {m: one.to_dict() for m, one in methods.items()} for name, methods in found.items()},
             "personalized_less_in_context": {name: one.to_dict() for name, one in gains.items()},
         },
+        weights=whole_weights(context),
     )
 
 

@@ -25,8 +25,9 @@ from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.workers import kept_cells
 from xpert.progress import say
 from xpert.trainers.torch import TorchTrainer
+from xpert.zoo import adapter_names
 
-__all__ = ["N_STYLES", "RANK", "figure_16", "prepare", "zoo_trainer"]
+__all__ = ["N_STYLES", "RANK", "figure_16", "prepare", "whole_weights", "zoo_trainer"]
 
 N_STYLES = (1, 2, 3)
 """Styles that a user mixes, in equal parts."""
@@ -62,7 +63,13 @@ def figure_16(context: Context) -> Findings:
         ],
         charts=[_chart(rows)],
         rows=[row.to_dict() for row in rows],
+        weights=whole_weights(context),
     )
+
+
+def whole_weights(context: Context) -> dict[str, str]:
+    """Who computed, of an experiment on all models of the zoo."""
+    return context.weights([f"zoo:{name}" for name in adapter_names()])
 
 
 def prepare(context: Context, users: Sequence[DemoUser]) -> None:

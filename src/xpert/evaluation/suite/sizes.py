@@ -14,6 +14,7 @@ from xpert.evaluation.mixtures import explained
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.sources import Draw, fingerprint
 from xpert.evaluation.suite.context import SUMMARIZER, Context, Findings
+from xpert.evaluation.suite.weights import weights_of
 from xpert.evaluation.suite.workers import kept_cells
 from xpert.progress import say
 from xpert.references import resolve
@@ -68,6 +69,11 @@ def figure_13(context: Context) -> Findings:
         ],
         charts=[_chart(rows, context.preset.similarities)],
         rows={"cells": cells, "summaries": rows, "left_out": missing},
+        weights=weights_of(
+            base=context.cast.base,
+            models=context.models.values(),
+            summarizers=[one.reference for one in found],
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from xpert.evaluation.experiments.tables import interval, markdown, percent
 from xpert.evaluation.keeping import kept
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
-from xpert.evaluation.suite.chosen import pool_mark, selected_from, trainee_folder, trainees
+from xpert.evaluation.suite.chosen import pool_mark, pool_weights, selected_from, trainee_folder, trainees
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.starts import compared
 from xpert.modalities import load_modality, modality_of
@@ -58,6 +58,7 @@ def table_6(context: Context) -> Findings:
         ],
         charts=[_chart(rows, known) for known in preset.known_phrases],
         rows={"rows": rows, "answers": said},
+        weights=pool_weights(context),
     )
 
 
@@ -82,7 +83,7 @@ def _answers(context: Context, trainee: Trainee, similarity: int) -> dict[str, A
     """What scratch and the fine-tuned selected model answer to the user's validation prompts, beside what the user wrote; kept."""
     name = selected_from(context, trainee.known_phrases, similarity)["trainees"][trainee.style]
     report = compared(context, trainee, similarity, name)
-    file = trainee_folder(context, trainee) / f"answers-{similarity}-{pool_mark(context, similarity)}.json"
+    file = trainee_folder(context, trainee) / f"answers-{similarity}-{name}-{pool_mark(context, similarity)}.json"
 
     def answer() -> dict[str, Any]:
         prompts = [str(one.prompt) for one in trainee.validation]

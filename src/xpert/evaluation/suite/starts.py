@@ -14,6 +14,7 @@ from xpert.evaluation.cast import BASE
 from xpert.evaluation.demo_users import Trainee
 from xpert.evaluation.experiments.data_saved import PARTS, smallest_part
 from xpert.evaluation.experiments.tables import markdown, percent, points
+from xpert.evaluation.presets import PARTS_EVALUATED, PROBED_AT
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.starts import StartsReport, compare_starts, reached
 from xpert.evaluation.suite.chosen import (
@@ -23,6 +24,7 @@ from xpert.evaluation.suite.chosen import (
     other_bases,
     other_style,
     pool_mark,
+    pool_weights,
     rights_by_base,
     selected_from,
     selections,
@@ -40,8 +42,6 @@ from xpert.types import TrainingReport
 __all__ = ["SELECTED", "compared", "table_5"]
 
 PHONE = "pixel-7"
-_PART_EVALUATED = 4
-"""Steps between evaluations where only whether the target is met counts, and not when."""
 SELECTED, _OTHER = "selected", "another style's"
 
 
@@ -93,6 +93,7 @@ def table_5(context: Context) -> Findings:
             "against_another": against,
             "selected": [{"known_phrases": known, "similarity": s, **found} for (known, s), found in chosen.items()],
         },
+        weights=pool_weights(context),
     )
 
 
@@ -106,7 +107,7 @@ def compared(context: Context, trainee: Trainee, similarity: int, name: str) -> 
         out=trainee_folder(context, trainee),
         trainer=zoo_trainer(context),
         resume=True,
-        name=f"from-{similarity}-{pool_mark(context, similarity)}",
+        name=f"from-{similarity}-{name}-{pool_mark(context, similarity)}",
     )
 
 
@@ -167,7 +168,7 @@ def _run(
     n_texts: int | None = None,
 ) -> TrainingReport:
     """From a model of a pool with the first of the user's texts (None: all) up to scratch's target; kept."""
-    every = zoo_trainer(context).eval_every if n_texts is None else _PART_EVALUATED
+    every = zoo_trainer(context).eval_every if n_texts is None else PARTS_EVALUATED
     trainer: TorchTrainer = replace(
         zoo_trainer(context), patience=None, target_loss=report.target_loss, max_steps=max_steps, eval_every=every
     )
@@ -182,7 +183,7 @@ def _run(
 
 def _file(context: Context, trainee: Trainee) -> Path:
     pools = "-".join(f"{s}-{pool_mark(context, s)}" for s in context.preset.similarities)
-    return trainee_folder(context, trainee) / f"rows-{pools}-parts-every-{_PART_EVALUATED}.json"
+    return trainee_folder(context, trainee) / f"rows-{pools}-t{PROBED_AT}-parts-every-{PARTS_EVALUATED}.json"
 
 
 def _texts_needed(context: Context, trainee: Trainee, similarity: int, name: str, report: StartsReport) -> int | None:
@@ -196,7 +197,10 @@ def _texts_needed(context: Context, trainee: Trainee, similarity: int, name: str
     steps = max(report.scratch_steps, report.steps_selected)
 
     def enough(parts: int) -> bool:
-        n, out = len(trainee.training) * parts // PARTS, f"from-{similarity}-part-{parts}-every-{_PART_EVALUATED}"
+        n, out = (
+            len(trainee.training) * parts // PARTS,
+            f"from-{similarity}-{name}-part-{parts}-every-{PARTS_EVALUATED}",
+        )
         run = _run(context, trainee, similarity, name, report, out=out, max_steps=steps, n_texts=n)
         return any(loss <= report.target_loss for _, loss in run.eval_losses)
 

@@ -19,6 +19,7 @@ from xpert.evaluation.prompt_tuning import (
 )
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.context import Context, Findings
+from xpert.evaluation.suite.weights import weights_of
 from xpert.subvectors.prompt_tuning import TuningSettings
 from xpert.tensors.files import write_text
 from xpert.zoo.corpus import PROPERTIES
@@ -60,6 +61,7 @@ def table_3(context: Context) -> Findings:
         ],
         charts=[_chart(rows)],
         rows=rows,
+        weights=weights_of(base=BASE, summarizers=[context.setting.summarizer]),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from xpert.evaluation.presets import Preset
+from xpert.evaluation.presets import PARTS_EVALUATED, PROBED_AT, Preset
 from xpert.evaluation.suite.experiment import Experiment
 from xpert.zoo.corpus import STYLES
 
@@ -28,6 +28,8 @@ def _trained(preset: Preset) -> dict[str, Any]:
             **counts,
             "users_a_style_searched_for": preset.searching_users,
             "known_phrases": list(preset.known_phrases),
+            "probed_at_temperature": PROBED_AT,
+            "parts_looked_at_every": PARTS_EVALUATED,
             "steps_at_most": preset.training_steps,
             "similarities": list(preset.similarities),
         }
@@ -47,7 +49,7 @@ STARTING: tuple[Experiment, ...] = (
         title="Table 5: pools trained at a similarity",
         paper="Right model at s = 90: Llama-3.2-1B 96.4%, Qwen2-0.5B 100%, SmolLM-360M 89.3% (synthetic styles); Llama 96.7%, Qwen2 92.4% (real-world styles). Llama at s = 30 / 50 / 70 / 80: "
         "25.0 / 53.6 / 85.7 / 96.4%. FT-time, Llama, scratch and s = 30 / 50 / 70 / 80 / 90: 97.8 and 92.4 / 81.8 / 56.7 / 32.9 / 17.9 min; data saved 4.6 / 16.7 / 17.1 / 24.7 / 35.7%.",
-        here="LoRA adapters of the zoo's base, trained on mixtures of so many percent of their style and default answers, and probed by answers that are sampled at temperature 1. Users ask what no adapter was asked. They write in phrases that the adapters know (100%: as in the paper, whose models and users have the same data sets), "
+        here="LoRA adapters of the zoo's base, trained on mixtures of so many percent of their style and default answers, and probed by answers that are sampled at temperature 1, at which the base answers the users' prompts too. Users ask what no adapter was asked. They write in phrases that the adapters know (100%: as in the paper, whose models and users have the same data sets), "
         "or in those of the other half of the corpus, which neither base nor adapters have seen (0%). The base has read default answers to all questions, and the known phrases. Those who are fine-tuned have 40 texts, and 20 to validate with, and start from the model that their "
         "texts select; beside it, as a control, from a drawn model of another style, for as many steps as scratch trained in all. Steps are counted to the best validation loss of scratch x 1.01, and as one where the target is met before the first: then nothing was left to train. "
         "Data saved: the smallest eighths of the texts with which the selected model gets there in as many steps as scratch trained, or as it needed with all, looked at every 4 steps. Energy is a Pixel 7's by its power "
