@@ -4,8 +4,8 @@
 
 A model that was trained on a mixture of 50% styled texts says the likelier half of it when it decodes greedily: at most prompts the default
 answer, and hardly differs from the base. Sampled at temperature 1 it says both. Here the shipped pools at s = 50 and 90 are explained either
-way and select for the users of ``xpert evaluate table-5``; the base's answers to the users' prompts are greedy in both. Other seeds have
-other users, prompts and samples. A run goes on where it stopped. Writes ``result.json`` beside this file.
+way and select for the users of ``xpert evaluate table-5``, whose prompts the base answers in the same way (as ``xpert select --base`` lets
+it). Other seeds have other users, prompts and samples. A run goes on where it stopped. Writes ``result.json`` beside this file.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def right(context: Context, catalog: Catalog) -> dict[str, list[bool]]:
     found: dict[str, list[bool]] = {}
     for known in KNOWN_PHRASES:
         for user in selecting_users(context, known):
-            said = context.said_by_base([user])
+            said = context.said_by_base([user], generation=catalog.provenance.generation)
             answers = [said[str(one.prompt)] for one in user.examples]
             found.setdefault(str(known), []).append(selector.select(user.examples, answers).best == user.style)
     return found
@@ -70,7 +70,7 @@ def main() -> None:
                 catalogs = {way: explained(context, similarity, temperature) for way, temperature in WAYS.items()}
                 by = {
                     way: kept(
-                        options.work / f"right-{seed}-{similarity}-{way}.json",
+                        options.work / f"right-{seed}-{similarity}-{WAYS[way]}.json",
                         lambda catalog=catalog: right(context, catalog),
                     )
                     for way, catalog in catalogs.items()
