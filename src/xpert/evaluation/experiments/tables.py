@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["interval", "markdown", "percent", "points", "spread"]
+from xpert.space import AxesName
+
+__all__ = ["AXES_TOLD", "interval", "markdown", "percent", "points", "spread"]
+
+AXES_TOLD: Mapping[AxesName, str] = {
+    "all": "all axes",
+    "named": "words alone",
+    "named+measured": "words and measured quantities",
+}
+"""Choices of axes (`xpert.space.AXES`) as tables tell them."""
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -9,21 +9,18 @@ from typing import Any
 
 from xpert.baselines.encoder_similarity import EncoderSimilarityBaseline
 from xpert.evaluation.bootstrap import estimate, paired_difference
-from xpert.evaluation.experiments.tables import markdown
+from xpert.evaluation.experiments.tables import AXES_TOLD, markdown
 from xpert.evaluation.mixtures import explained, mixture_answers
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.sources import Draw, Source, fingerprint
-from xpert.evaluation.suite.context import Context, Findings
+from xpert.evaluation.suite.context import Context, Findings, selectors_of
 from xpert.evaluation.suite.weights import weights_of
 from xpert.evaluation.suite.workers import kept_cells
 from xpert.progress import say
-from xpert.selector import Selector
-from xpert.space import AXES
 
 __all__ = ["accuracy"]
 
 _OURS, _UNPAIRED, _ENCODER = "xpert, {}", "xpert, all axes, no base answers", "encoder similarity (MiniLM)"
-_NAMES = {"all": "all axes", "named": "words alone", "named+measured": "words and measured quantities"}
 
 
 def accuracy(context: Context) -> Findings:
@@ -80,7 +77,7 @@ def _right(context: Context, source: Source, draw: Draw, *, similarity: int, see
         style: list(mixture_answers(source, draw, style, similarity=similarity, seed=seed).values())
         for style in source.styles
     }
-    selectors = {axes: Selector(catalog, context.summarizer, axes=axes) for axes in AXES}
+    selectors = selectors_of(catalog, context.summarizer)
     encoder: Any = context.loaded("encoder:minilm")
     similar = EncoderSimilarityBaseline(
         {style: f"answers:{folder / f'{style}.jsonl'}" for style in source.styles},
@@ -93,7 +90,7 @@ def _right(context: Context, source: Source, draw: Draw, *, similarity: int, see
         said = user.base or None
         place = selectors["all"].locate(user.examples, said)
         best = {
-            _OURS.format(_NAMES[axes]): selector.rank(place, paired=said is not None).best
+            _OURS.format(AXES_TOLD[axes]): selector.rank(place, paired=said is not None).best
             for axes, selector in selectors.items()
         }
         if said is not None:
@@ -108,7 +105,7 @@ def _right(context: Context, source: Source, draw: Draw, *, similarity: int, see
 def _rows(cells: Sequence[Mapping[str, Any]], similarity: int) -> list[dict[str, Any]]:
     own = [cell["right"] for cell in cells if cell["similarity"] == similarity]
     right = {method: [float(one) for cell in own for one in cell[method]] for method in own[0]}
-    reference = right[_OURS.format(_NAMES["all"])]
+    reference = right[_OURS.format(AXES_TOLD["all"])]
     return [
         {
             "similarity": similarity,

@@ -13,16 +13,17 @@ from xpert.baselines.exhaustive import ExhaustiveBaseline
 from xpert.baselines.pool import ModelPool
 from xpert.evaluation.cast import BASE, zoo_user
 from xpert.evaluation.demo_users import DemoUser, Trainee, zoo_trainee
+from xpert.evaluation.experiments.tables import AXES_TOLD
 from xpert.evaluation.keeping import kept
 from xpert.evaluation.presets import PROBED_AT
-from xpert.evaluation.suite.context import Context
+from xpert.evaluation.suite.context import Context, selectors_of
 from xpert.evaluation.suite.weights import weights_of
 from xpert.evaluation.suite.workers import kept_cells
 from xpert.explainer import Explainer
 from xpert.progress import say, track
 from xpert.references import describe
 from xpert.selector import Selector
-from xpert.space import AXES, AxesName
+from xpert.space import AxesName
 from xpert.types import Example, Generation
 from xpert.zoo import pool_names
 from xpert.zoo.making.base import BASES
@@ -53,12 +54,7 @@ N_TRAINING, N_VALIDATION = 40, 20
 
 _FIRST_USER = 50
 """Seed of the first user who is fine-tuned: none of the demo's, whose settings were chosen with users of lower seeds."""
-_NAMES: Mapping[AxesName, str] = {
-    "all": "all axes",
-    "named": "words alone",
-    "named+measured": "words and measured quantities",
-}
-ALL = _NAMES["all"]
+ALL = AXES_TOLD["all"]
 
 
 def other_bases(work: Path) -> tuple[dict[str, str], list[str]]:
@@ -234,7 +230,7 @@ def _selectors(context: Context, base: str, models: Mapping[str, str]) -> dict[A
         cache=context.cache,
         subvectors=context.subvectors,
     ).explain(models)
-    return {axes: Selector(catalog, context.summarizer, axes=axes) for axes in AXES}
+    return selectors_of(catalog, context.summarizer)
 
 
 def _right(
@@ -251,7 +247,7 @@ def _right(
     for user in users:
         place = selectors["all"].locate(user.examples, _base_answers(context, user.style, user.examples, base))
         for axes, selector in selectors.items():
-            right.setdefault(_NAMES[axes], []).append(selector.rank(place).best == user.style)
+            right.setdefault(AXES_TOLD[axes], []).append(selector.rank(place).best == user.style)
     told = f"{Path(base).name}, s = {similarity}, {known_phrases}% known phrases"
     say(f"{told}: {sum(right[ALL])} of {len(users)} right by all axes")
     searching = users[: context.preset.searching_users * len(context.preset.styles)]

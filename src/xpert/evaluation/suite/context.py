@@ -27,6 +27,8 @@ from xpert.probing import choose_prompts
 from xpert.prompts import shipped_prompts
 from xpert.protocols import SubvectorSource, Summarizer
 from xpert.references import describe
+from xpert.selector import Selector
+from xpert.space import AXES, AxesName
 from xpert.subvectors.contrastive import ContrastiveSubvectors
 from xpert.summarizers import load_summarizer
 from xpert.summarizers.encoder import EncoderSummarizer
@@ -34,7 +36,7 @@ from xpert.tensors.files import write_text
 from xpert.types import Array, Generation
 from xpert.zoo import adapter_names
 
-__all__ = ["N_CANDIDATES", "SUMMARIZER", "Context", "EncodedOnce", "Findings"]
+__all__ = ["N_CANDIDATES", "SUMMARIZER", "Context", "EncodedOnce", "Findings", "selectors_of"]
 
 SUMMARIZER = "zoo:summarizer"
 N_CANDIDATES = 128
@@ -215,6 +217,11 @@ class Context:
             kept |= base_answers(base, [asking], seed=self.seed, generation=how)
             write_text(file, json.dumps(kept, indent=0) + "\n")
         return kept
+
+
+def selectors_of(catalog: Catalog, summarizer: Summarizer) -> dict[AxesName, Selector]:
+    """A selector for each choice of axes."""
+    return {axes: Selector(catalog, summarizer, axes=axes) for axes in AXES}
 
 
 class EncodedOnce(EncoderSummarizer):

@@ -10,6 +10,7 @@ from typing import Literal
 from xpert.evaluation.experiments import axes_against_models, n_prompts, prompt_domains, thresholds
 from xpert.evaluation.experiments.decomposing import Settings
 from xpert.evaluation.experiments.pool import ProbedPool, UserRows, embedded_users
+from xpert.evaluation.experiments.tables import AXES_TOLD
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.context import N_CANDIDATES, Context, Findings
 from xpert.space import AxesName
@@ -18,7 +19,7 @@ __all__ = ["figure_7", "table_1", "table_2", "table_8", "table_9", "threshold_ch
 
 _USERS = ((1.0, 50), (0.3, 20))
 """Similarity and texts of the two kinds of users."""
-_TOLD: Mapping[AxesName, str] = {"all": "all axes", "named": "words alone"}
+_DRAWN: Sequence[AxesName] = ("all", "named")
 
 
 def table_1(context: Context) -> Findings:
@@ -122,9 +123,9 @@ def threshold_chart(
 
     some = next(iter(found.values()))
     right = [
-        series(f"right by {told}: {name[:1].lower()}{name[1:]}", rows, [row.accuracy[axes] for row in rows])
+        series(f"right by {AXES_TOLD[axes]}: {name[:1].lower()}{name[1:]}", rows, [row.accuracy[axes] for row in rows])
         for name, rows in found.items()
-        for axes, told in _TOLD.items()
+        for axes in _DRAWN
     ]
     return Chart(
         title=f"Right models against {threshold}",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xpert.evaluation.bootstrap import estimate, paired_difference
-from xpert.evaluation.experiments.tables import markdown
+from xpert.evaluation.experiments.tables import AXES_TOLD, markdown
 from xpert.evaluation.mixtures import explained
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.sources import Draw, fingerprint
@@ -29,7 +29,7 @@ __all__ = ["AXES", "ENCODER", "SIZES", "Sized", "figure_13", "sized_summarizers"
 SIZES = ("small", "medium", "large")
 """Of ``scripts/make_zoo.py summarizer --size``; medium is ``zoo:summarizer``."""
 ENCODER = "encoder:minilm"
-AXES: Mapping[AxesName, str] = {"named": "words alone", "all": "all axes"}
+AXES: Sequence[AxesName] = ("named", "all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +187,7 @@ def _markdown(rows: Sequence[Mapping[str, Any]], similarities: Sequence[int]) ->
     for name, axes in dict.fromkeys((row["summarizer"], row["axes"]) for row in rows):
         own = {row["similarity"]: row for row in rows if (row["summarizer"], row["axes"]) == (name, axes)}
         size = f"{own[similarities[0]]['parameters'] / 1e6:.2f} million"
-        cells.append([name, size, AXES[axes], *(_told(own[s]["right"], "%") for s in similarities)])
+        cells.append([name, size, AXES_TOLD[axes], *(_told(own[s]["right"], "%") for s in similarities)])
     return markdown(["summarizer", "parameters", "by", *(f"s = {s}" for s in similarities)], cells)
 
 
@@ -207,13 +207,13 @@ def _chart(rows: Sequence[Mapping[str, Any]], similarities: Sequence[int]) -> Ch
     """One line a similarity and choice of axes; the zoo's summarizers are joined, the encoder is a point of its own."""
     series: list[Series] = []
     for similarity in similarities:
-        for axes, told in AXES.items():
+        for axes in AXES:
             own = [row for row in rows if (row["similarity"], row["axes"]) == (similarity, axes)]
             for encoder in (False, True):
                 some = [row for row in own if (row["summarizer"] not in SIZES) == encoder]
                 series.append(
                     Series(
-                        name=f"s = {similarity}, {told}{', MiniLM' if encoder else ''}",
+                        name=f"s = {similarity}, {AXES_TOLD[axes]}{', MiniLM' if encoder else ''}",
                         x=[math.log10(row["parameters"]) for row in some],
                         y=[100 * row["right"]["mean"] for row in some],
                         low=[100 * row["right"]["low"] for row in some],

@@ -11,29 +11,25 @@ from typing import Any
 
 from xpert.errors import SettingsError
 from xpert.evaluation.bootstrap import estimate
-from xpert.evaluation.experiments.tables import markdown
+from xpert.evaluation.experiments.tables import AXES_TOLD, markdown
 from xpert.evaluation.paper.draws import TrainingDraw, drawn_answers, drawn_examples, training_mixture
 from xpert.evaluation.paper.hub import STYLES, hub_data, hub_examples
 from xpert.evaluation.presets import TrainedPools
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.setting import HUB
 from xpert.evaluation.sources import N_PAIRS, User
-from xpert.evaluation.suite.context import Context, Findings
+from xpert.evaluation.suite.context import Context, Findings, selectors_of
 from xpert.evaluation.unpaired import genre_files
 from xpert.examples import load_examples
 from xpert.explainer import Explainer
 from xpert.modalities import load_modality, modality_of
 from xpert.progress import say
 from xpert.prompts import shipped_prompts
-from xpert.selector import Selector
-from xpert.space import AXES
 from xpert.tensors.files import write_text
 from xpert.trainers.torch import TorchTrainer
 from xpert.types import Generation
 
 __all__ = ["pools_of", "table_5"]
-
-_NAMES = {"all": "all axes", "named": "words alone", "named+measured": "words and measured quantities"}
 
 
 def table_5(context: Context) -> Findings:
@@ -116,7 +112,7 @@ def _cell(
         subvectors=context.subvectors,
     )
     catalog = explainer.explain(models)
-    selectors = {axes: Selector(catalog, context.summarizer, axes=axes) for axes in AXES}
+    selectors = selectors_of(catalog, context.summarizer)
     right: dict[str, list[bool]] = {}
     said = _said_by(base, draw.users, generation, pools.device)
     for user in draw.users:
@@ -124,7 +120,7 @@ def _cell(
         place = selectors["all"].locate(user.examples, own)
         for axes, selector in selectors.items():
             best = selector.rank(place, paired=own is not None).best
-            right.setdefault(_NAMES[axes], []).append(best == user.style)
+            right.setdefault(AXES_TOLD[axes], []).append(best == user.style)
     return {"base": base, "similarity": similarity, "seed": seed, "right": right, "last_loss": fmean(losses)}
 
 
@@ -176,7 +172,7 @@ def _told(share: Mapping[str, float]) -> str:
 def _chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
     series: list[Series] = []
     for base in dict.fromkeys(row["base"] for row in rows):
-        own = [row for row in rows if row["base"] == base and row["axes"] == _NAMES["all"]]
+        own = [row for row in rows if row["base"] == base and row["axes"] == AXES_TOLD["all"]]
         own.sort(key=lambda row: row["similarity"])
         series.append(
             Series(
