@@ -207,7 +207,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             mixed_users=3,
             domain_users=3,
             trainees=10,
-            known_phrases=(100, 50, 0),
+            known_phrases=(100, 0),
             searching_users=1,
             training_steps=400,
         ),
