@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -178,26 +178,31 @@ def explain(
         else:
             made = _grown(old, models, remove or [], given, decoding=decoding, prompts=prompts)
     made.save_pretrained(out)
-    document = {**catalog_json(made), "out": str(out)}
+    faint = [name for name in faint_models(made) if old is None or name in models]
+    document = {**catalog_json(made), "faint": faint, "out": str(out)}
     return Outcome(
         document=document,
         view=lambda: [
             explanation_table(made),
-            *([] if old is not None else _told_of_faint(made)),  # a catalog that grows cannot be asked anew
+            *_told_of_faint(faint, grows=old is not None),
             f"The catalog is in {out}.",
         ],
     )
 
 
-def _told_of_faint(catalog: Catalog) -> list[str]:
+def _told_of_faint(names: Sequence[str], *, grows: bool) -> list[str]:
     """What to do about models whose greedy answers hardly differ from the base's; nothing where there are none."""
-    names = faint_models(catalog)
     if not names:
         return []
-    differ = "differs" if len(names) == 1 else "differ"
+    whose, words = ("its", "its words") if len(names) == 1 else ("their", "their words")
+    anew = (
+        "Explain all models anew, without --catalog, with --temperature 1: a catalog keeps one way to answer."
+        if grows
+        else "Run the same command again with --temperature 1."
+    )
     return [
-        f"{', '.join(names)} hardly {differ} from the base in greedy answers. A model that was trained on texts of which only a part is in "
-        "its style shows the other part so; sampled answers show both: try --temperature 1."
+        f"{', '.join(names)}: {whose} greedy answers are almost the base's, so {words} above are largely noise. So it is where only a "
+        f"part of the training texts had the style; sampled answers show both parts. {anew}"
     ]
 
 

@@ -202,6 +202,10 @@ def test_models_that_hardly_differ_in_greedy_answers_are_told() -> None:
     assert faint_models(catalog(generation=Generation(temperature=1.0))) == []
     assert faint_models(catalog(base="answers:base.jsonl")) == []
     assert faint_models(catalog(modality="diffusion")) == []
-    (said,) = _told_of_faint(catalog())
-    assert said.startswith("half hardly differs from the base in greedy answers")
-    assert "--temperature 1" in said
+    assert _told_of_faint([], grows=False) == []
+    (said,) = _told_of_faint(["half"], grows=False)
+    assert said.startswith("half: its greedy answers are almost the base's")
+    assert said.endswith("Run the same command again with --temperature 1.")
+    (said,) = _told_of_faint(["half", "third"], grows=True)
+    assert said.startswith("half, third: their greedy answers")
+    assert "without --catalog" in said
