@@ -42,6 +42,18 @@ class Series:
     low: Sequence[float] = ()
     high: Sequence[float] = ()
 
+    @classmethod
+    def of_estimates(
+        cls, name: str, x: Sequence[float], estimates: Sequence[Mapping[str, float]], *, factor: float = 1.0
+    ) -> Series:
+        """Means with their intervals (``mean``, ``low``, ``high`` of each, `xpert.evaluation.bootstrap.Estimate`), times a factor.
+
+        >>> Series.of_estimates("right", [90], [{"mean": 0.5, "low": 0.25, "high": 1.0}], factor=100).low
+        [25.0]
+        """
+        mean, low, high = ([factor * one[key] for one in estimates] for key in ("mean", "low", "high"))
+        return cls(name=name, x=list(x), y=mean, low=low, high=high)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:

@@ -66,16 +66,15 @@ def _chart(rows: Sequence[Mapping[str, Any]], known_phrases: int) -> Chart:
     """How far the selected start's scores are from scratch's, against the similarity of the pool."""
     own = [row for row in rows if row["known_phrases"] == known_phrases and row["less_scratch"] is not None]
 
-    def series(name: str, score: str) -> Series:
-        parts = {key: [row["less_scratch"][score][key] for row in own] for key in ("mean", "low", "high")}
-        xs = [row["similarity"] for row in own]
-        return Series(name=name, x=xs, y=parts["mean"], low=parts["low"], high=parts["high"])
-
+    xs = [row["similarity"] for row in own]
     return Chart(
         title=f"The selected start's scores less scratch's, {known_phrases}% known phrases",
         x_label="similarity s, percent",
         y_label="points",
-        series=[series(name, score) for name, score in zip(_NAMES, _SCORES, strict=True)],
+        series=[
+            Series.of_estimates(name, xs, [row["less_scratch"][score] for row in own])
+            for name, score in zip(_NAMES, _SCORES, strict=True)
+        ],
     )
 
 

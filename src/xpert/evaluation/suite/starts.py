@@ -49,11 +49,10 @@ def table_5(context: Context) -> Findings:
     """The right model, and steps, seconds, energy and data from the selected one; what is trained is kept."""
     preset = context.preset
     chosen = selections(context)
+    longest_first = sorted(preset.known_phrases)  # so that workers end together
     files = {
         (number, known): _file(context, trainee)
-        for known in sorted(
-            preset.known_phrases
-        )  # those of unknown phrases take longest: first, so that workers end together
+        for known in longest_first
         for number, trainee in enumerate(trainees(context, known))
     }
     rows = [row for user in kept_cells(context, _starts, files) for row in user]
@@ -435,18 +434,14 @@ def _chart(rights: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str,
         if row["known_phrases"] == known_phrases and row["kind"] == SELECTED and row["got_there"]
     ]
 
-    def series(name: str, rows: Sequence[Mapping[str, Any]], values: Sequence[Mapping[str, float]]) -> Series:
-        parts = {key: [100 * one[key] for one in values] for key in ("mean", "low", "high")}
-        xs = [row["similarity"] for row in rows]
-        return Series(name=name, x=xs, y=parts["mean"], low=parts["low"], high=parts["high"])
-
+    xs, there_xs = [row["similarity"] for row in own], [row["similarity"] for row in there]
     return Chart(
         title=f"What the selected model saves, {known_phrases}% known phrases",
         x_label="similarity s, percent",
         y_label="percent",
         series=[
-            series("right model", own, [row["right"][ALL] for row in own]),
-            series("steps saved", there, [row["steps_saved"] for row in there]),
-            series("data saved", there, [row["data_saved"] for row in there]),
+            Series.of_estimates("right model", xs, [row["right"][ALL] for row in own], factor=100),
+            Series.of_estimates("steps saved", there_xs, [row["steps_saved"] for row in there], factor=100),
+            Series.of_estimates("data saved", there_xs, [row["data_saved"] for row in there], factor=100),
         ],
     )

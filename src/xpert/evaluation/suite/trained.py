@@ -174,15 +174,8 @@ def _chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
     for base in dict.fromkeys(row["base"] for row in rows):
         own = [row for row in rows if row["base"] == base and row["axes"] == AXES_TOLD["all"]]
         own.sort(key=lambda row: row["similarity"])
-        series.append(
-            Series(
-                name=base,
-                x=[row["similarity"] for row in own],
-                y=[100 * row["right"]["mean"] for row in own],
-                low=[100 * row["right"]["low"] for row in own],
-                high=[100 * row["right"]["high"] for row in own],
-            )
-        )
+        xs, right = [row["similarity"] for row in own], [row["right"] for row in own]
+        series.append(Series.of_estimates(base, xs, right, factor=100))
     return Chart(
         title="Accuracy of trained pools", x_label="similarity s, percent", y_label="right, percent", series=series
     )
