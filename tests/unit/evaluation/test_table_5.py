@@ -15,7 +15,7 @@ from xpert.evaluation.demo_users import phrased
 from xpert.evaluation.experiments.data_saved import smallest_part
 from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.starts import StartsReport
-from xpert.evaluation.suite import chosen, start_scores, starts
+from xpert.evaluation.suite import chosen, start_scores, start_tables, starts
 from xpert.evaluation.suite.chosen import EXHAUSTIVE
 from xpert.evaluation.suite.context import Context
 from xpert.references import describe, kind_of
@@ -71,12 +71,12 @@ def test_users_who_never_got_there_are_told_and_not_averaged() -> None:
     assert found["seconds_saved"]["mean"] == pytest.approx(0.5)
     assert found["data_saved"]["mean"] == pytest.approx(0.5)
     assert found["phone_j"] == pytest.approx(15 * 3.2)
-    table = starts._cost(ROWS, [found])
+    table = start_tables.cost_table(ROWS, [found])
     assert "| 100% | the base | - | 3 of 3 | - | 60 | 30.0 s |" in table
     assert "| 100% | selected, s = 90 | 2 of 3 | 2 of 3 | 0 of 3 | 30 | 15.0 s | 50% (25 to 75) |" in table
     none = starts._summary(ROWS[2:], 100, 90, starts.SELECTED)
-    assert "| 100% | selected, s = 90 | 1 of 1 | 0 of 1 | 0 of 1 | - | - |" in starts._cost(ROWS[2:], [none])
-    assert "| c | 100% | 90 | c | 60 | - | - | - |" in starts._users(ROWS)
+    assert "| 100% | selected, s = 90 | 1 of 1 | 0 of 1 | 0 of 1 | - | - |" in start_tables.cost_table(ROWS[2:], [none])
+    assert "| c | 100% | 90 | c | 60 | - | - | - |" in start_tables.users_table(ROWS)
 
 
 def test_users_of_other_phrases_and_other_starts_are_told_apart() -> None:
@@ -85,11 +85,11 @@ def test_users_of_other_phrases_and_other_starts_are_told_apart() -> None:
     assert (unknown["steps"], unknown["met_at_start"], unknown["data_saved"]["mean"]) == (1.0, 1, 1.0)
     other = starts._summary(rows, 100, 90, "another style's")
     assert (other["trainees"], other["trainees_right"], other["steps"], other["data_saved"]) == (1, 0, 30.0, None)
-    table = starts._cost(rows, [unknown, other]).splitlines()
+    table = start_tables.cost_table(rows, [unknown, other]).splitlines()
     assert len(table) == 2 + 4
     assert sum(line.startswith("| 0% | the base | - | 1 of 1 |") for line in table) == 1
     assert any(line.startswith("| 100% | another style's, s = 90 | 0 of 1 | 1 of 1 |") for line in table)
-    assert "| a | 0% | 90 | a | 60 | 1 (at its start) |" in starts._users(rows)
+    assert "| a | 0% | 90 | a | 60 | 1 (at its start) |" in start_tables.users_table(rows)
 
 
 def test_the_control_is_compared_on_the_same_users_and_with_the_same_bound() -> None:
@@ -103,8 +103,9 @@ def test_the_control_is_compared_on_the_same_users_and_with_the_same_bound() -> 
     assert found["saved"][starts.SELECTED]["mean"] == pytest.approx((-0.1 + 0.9) / 2)
     assert found["saved"]["another style's"]["mean"] == pytest.approx((0.5 - 0.1) / 2)
     assert (found["difference"]["low"], found["difference"]["high"]) == (pytest.approx(-0.6), pytest.approx(1.0))
-    assert "| 100% | s = 90 | 40% (-10 to 90) | 20% (-10 to 50) | 20.0 (-60.0 to 100.0) |" in starts._differences(
-        [found]
+    assert (
+        "| 100% | s = 90 | 40% (-10 to 90) | 20% (-10 to 50) | 20.0 (-60.0 to 100.0) |"
+        in start_tables.differences_table([found])
     )
 
 
@@ -150,8 +151,9 @@ def test_the_right_model_stands_beside_exhaustive_searchs_on_the_same_users() ->
     found = starts._right(100, 90, right)
     assert found["right"]["all axes"]["mean"] == 0.75
     assert (found["less_exhaustive"]["mean"], found["less_exhaustive"]["n"]) == (0.5, 2)
-    assert "| 100% | s = 90 | 75% (25 to 100) | 50% (0 to 100) | 4 | 50.0 (0.0 to 100.0) | 2 |" in starts._accuracy(
-        [found]
+    assert (
+        "| 100% | s = 90 | 75% (25 to 100) | 50% (0 to 100) | 4 | 50.0 (0.0 to 100.0) | 2 |"
+        in start_tables.accuracy_table([found])
     )
 
 
@@ -183,7 +185,7 @@ def test_other_bases_stand_beside_the_zoos(tmp_path: Path, monkeypatch: pytest.M
         for base in ("llama", "qwen2")
         for row in rows[::2]
     ]
-    told = starts._by_base(columns).splitlines()
+    told = start_tables.by_base_table(columns).splitlines()
     assert told[0].startswith(
         "| known phrases | pool | llama | llama, exhaustive search | llama, difference in points |"
     )

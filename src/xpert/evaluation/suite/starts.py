@@ -13,9 +13,8 @@ from xpert.evaluation.bootstrap import estimate, paired_difference
 from xpert.evaluation.cast import BASE
 from xpert.evaluation.demo_users import Trainee
 from xpert.evaluation.experiments.data_saved import PARTS, smallest_part
-from xpert.evaluation.experiments.tables import markdown, percent, points
 from xpert.evaluation.presets import PARTS_EVALUATED, PROBED_AT
-from xpert.evaluation.results import Chart, Series, Table
+from xpert.evaluation.results import Table
 from xpert.evaluation.starts import StartsReport, compare_starts, reached
 from xpert.evaluation.suite.chosen import (
     ALL,
@@ -34,15 +33,24 @@ from xpert.evaluation.suite.chosen import (
 )
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.merging import zoo_trainer
+from xpert.evaluation.suite.start_tables import (
+    OTHER,
+    PHONE,
+    SELECTED,
+    accuracy_table,
+    by_base_table,
+    cost_table,
+    differences_table,
+    saved,
+    saved_chart,
+    users_table,
+)
 from xpert.evaluation.suite.workers import kept_cells
 from xpert.progress import say
 from xpert.trainers.torch import TorchTrainer
 from xpert.types import TrainingReport
 
 __all__ = ["SELECTED", "compared", "table_5"]
-
-PHONE = "pixel-7"
-SELECTED, _OTHER = "selected", "another style's"
 
 
 def table_5(context: Context) -> Findings:
@@ -63,27 +71,27 @@ def table_5(context: Context) -> Findings:
         for row in rights_by_base(context)
     ]
     starts = [(*place, SELECTED) for place in chosen]
-    starts += [(known, max(preset.similarities), _OTHER) for known in preset.known_phrases]
+    starts += [(known, max(preset.similarities), OTHER) for known in preset.known_phrases]
     summaries = [_summary(rows, *start) for start in starts]
     against = [_against_another(rows, known, max(preset.similarities)) for known in preset.known_phrases]
     return Findings(
         tables=[
             Table(
                 title="Right model (95% interval over users; exhaustive search for the first of them)",
-                markdown=_accuracy(rights),
+                markdown=accuracy_table(rights),
             ),
-            Table(title=f"The same by base, all axes{_left_out(context)}", markdown=_by_base(columns)),
+            Table(title=f"The same by base, all axes{_left_out(context)}", markdown=by_base_table(columns)),
             Table(
                 title="Fine-tuning to the loss of scratch (means over the users who got there, of the base over all; 95% intervals)",
-                markdown=_cost(rows, summaries),
+                markdown=cost_table(rows, summaries),
             ),
             Table(
                 title="Steps saved by the selected model less those by another style's, same users, each for at most as many steps as scratch trained",
-                markdown=_differences(against),
+                markdown=differences_table(against),
             ),
-            Table(title="User by user (-: the target was not met; texts: not counted)", markdown=_users(rows)),
+            Table(title="User by user (-: the target was not met; texts: not counted)", markdown=users_table(rows)),
         ],
-        charts=[_chart(rights, summaries, known) for known in preset.known_phrases],
+        charts=[saved_chart(rights, summaries, known) for known in preset.known_phrases],
         rows={
             "users": rows,
             "right": rights,
@@ -152,7 +160,7 @@ def _from_another(context: Context, trainee: Trainee, similarity: int, report: S
     steps, seconds = reached(run, report.target_loss, report.eval_every)
     met = run.eval_losses[0][1] <= report.target_loss
     own = replace(report, steps_selected=steps, seconds_selected=seconds, met_at_start=met)
-    return _row(trainee, similarity, own, _OTHER, name)
+    return _row(trainee, similarity, own, OTHER, name)
 
 
 def _run(
@@ -240,8 +248,8 @@ def _summary(rows: Sequence[Mapping[str, Any]], known_phrases: int, similarity: 
     return told | {
         "steps": fmean(row["steps_selected"] for row in there),
         "seconds": fmean(row["seconds_selected"] for row in there),
-        "steps_saved": asdict(estimate([_saved(row, "steps") for row in there])),
-        "seconds_saved": asdict(estimate([_saved(row, "seconds") for row in there])),
+        "steps_saved": asdict(estimate([saved(row, "steps") for row in there])),
+        "seconds_saved": asdict(estimate([saved(row, "seconds") for row in there])),
         "phone_j": estimated(fmean(row["seconds_selected"] for row in there), PHONE).joules,
         "data_saved": asdict(estimate([1 - row["texts_selected"] / row["texts"] for row in there]))
         if kind == SELECTED
@@ -252,12 +260,12 @@ def _summary(rows: Sequence[Mapping[str, Any]], known_phrases: int, similarity: 
 def _against_another(rows: Sequence[Mapping[str, Any]], known_phrases: int, similarity: int) -> dict[str, Any]:
     """The control on the same users: who did not get there while scratch trained counts with all of its steps."""
     own = [row for row in rows if (row["known_phrases"], row["similarity"]) == (known_phrases, similarity)]
-    saved = {kind: [_saved_at_least(row) for row in own if row["kind"] == kind] for kind in (SELECTED, _OTHER)}
+    saved = {kind: [_saved_at_least(row) for row in own if row["kind"] == kind] for kind in (SELECTED, OTHER)}
     return {
         "known_phrases": known_phrases,
         "similarity": similarity,
         "saved": {kind: asdict(estimate(values)) for kind, values in saved.items()},
-        "difference": asdict(paired_difference(saved[SELECTED], saved[_OTHER])),
+        "difference": asdict(paired_difference(saved[SELECTED], saved[OTHER])),
     }
 
 
@@ -271,177 +279,7 @@ def _saved_at_least(row: Mapping[str, Any]) -> float:
     return round(1 - min(row["steps_selected"] or most, most) / row["steps_base"], 6)
 
 
-def _saved(row: Mapping[str, Any], what: str) -> float:
-    """Negative where the selected start took longer.
-
-    >>> _saved({"steps_selected": 15, "steps_base": 60}, "steps")
-    0.75
-    """
-    return 1 - row[f"{what}_selected"] / row[f"{what}_base"]
-
-
-def _accuracy(rights: Sequence[Mapping[str, Any]]) -> str:
-    names = list(rights[0]["right"])
-    cells = [
-        [
-            _phrases(row),
-            f"s = {row['similarity']}",
-            *(_share(row["right"][name]) for name in names),
-            row["right"][ALL]["n"],
-            points(row["less_exhaustive"]),
-            row["less_exhaustive"]["n"],
-        ]
-        for row in rights
-    ]
-    header = ["known phrases", "pool", *names, "users", "all axes less exhaustive, same users, in points", "searched"]
-    return markdown(header, cells)
-
-
 def _left_out(context: Context) -> str:
     """For a title: which bases there are not."""
     _, missing = other_bases(context.work)
     return f" (not there: {', '.join(missing)})" if missing else ""
-
-
-def _by_base(columns: Sequence[Mapping[str, Any]]) -> str:
-    """A pool a row, a base a column: right by all axes, by exhaustive search, and the difference on the same users in points."""
-    bases = list(dict.fromkeys(row["base"] for row in columns))
-    by = {(row["base"], row["known_phrases"], row["similarity"]): row for row in columns}
-    places = dict.fromkeys((row["known_phrases"], row["similarity"]) for row in columns)
-    cells = [
-        [
-            f"{known}%",
-            f"s = {similarity}",
-            *(
-                cell
-                for base in bases
-                for row in [by[base, known, similarity]]
-                for cell in (
-                    _share(row["right"][ALL]),
-                    _share(row["right"][EXHAUSTIVE]),
-                    points(row["less_exhaustive"]),
-                )
-            ),
-        ]
-        for known, similarity in places
-    ]
-    header = [text for base in bases for text in (base, f"{base}, {EXHAUSTIVE}", f"{base}, difference in points")]
-    return markdown(["known phrases", "pool", *header], cells)
-
-
-def _differences(against: Sequence[Mapping[str, Any]]) -> str:
-    cells = [
-        [
-            _phrases(row),
-            f"s = {row['similarity']}",
-            *(_share(row["saved"][kind]) for kind in (SELECTED, _OTHER)),
-            points(row["difference"]),
-        ]
-        for row in against
-    ]
-    return markdown(["known phrases", "pool", SELECTED, _OTHER, "difference, in points"], cells)
-
-
-def _phrases(row: Mapping[str, Any]) -> str:
-    return f"{row['known_phrases']}%"
-
-
-def _cost(rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]]) -> str:
-    header = [
-        "known phrases",
-        "start",
-        "right model",
-        "got there",
-        "at its start",
-        "steps",
-        "FT-time",
-        "steps saved",
-        "FT-time saved",
-        "energy, Pixel 7 (estimated)",
-        "data saved",
-    ]
-    cells: list[list[object]] = []
-    for known in dict.fromkeys(row["known_phrases"] for row in rows):
-        scratch = list({row["style"]: row for row in rows if row["known_phrases"] == known}.values())
-        seconds, whole = fmean(row["seconds_base"] for row in scratch), f"{len(scratch)} of {len(scratch)}"
-        figures = [f"{fmean(row['steps_base'] for row in scratch):.0f}", f"{seconds:.1f} s", "-", "-"]
-        energy = f"{estimated(seconds, PHONE).joules:.0f} J"
-        cells.append([f"{known}%", "the base", "-", whole, "-", *figures, energy, "-"])
-        for row in summaries:
-            if row["known_phrases"] != known:
-                continue
-            of = f"of {row['trainees']}"
-            cells.append(
-                [
-                    f"{known}%",
-                    f"{row['kind']}, s = {row['similarity']}",
-                    f"{row['trainees_right']} {of}",
-                    f"{row['got_there']} {of}",
-                    f"{row['met_at_start']} {of}",
-                    *(_figures(row) if row["got_there"] else ["-"] * 6),
-                ]
-            )
-    return markdown(header, cells)
-
-
-def _figures(row: Mapping[str, Any]) -> list[str]:
-    saved = [_share(row[name]) for name in ("steps_saved", "seconds_saved")]
-    data = "-" if row["data_saved"] is None else _share(row["data_saved"])
-    return [f"{row['steps']:.0f}", f"{row['seconds']:.1f} s", *saved, f"{row['phone_j']:.0f} J", data]
-
-
-def _users(rows: Sequence[Mapping[str, Any]]) -> str:
-    cells = [
-        [
-            row["style"],
-            _phrases(row),
-            row["similarity"],
-            row["start"],
-            row["steps_base"],
-            f"{row['steps_selected']} (at its start)" if row["met_at_start"] else _or_dash(row["steps_selected"]),
-            "-" if row["steps_selected"] is None else percent(_saved(row, "steps")),
-            _or_dash(row["texts_selected"]),
-        ]
-        for row in rows
-    ]
-    texts = rows[0]["texts"]
-    header = [
-        "user",
-        "known phrases",
-        "s",
-        "start",
-        "steps: scratch",
-        "steps: start",
-        "saved",
-        f"texts needed of {texts}",
-    ]
-    return markdown(header, cells)
-
-
-def _or_dash(value: object) -> object:
-    return "-" if value is None else value
-
-
-def _share(one: Mapping[str, float]) -> str:
-    return f"{100 * one['mean']:.0f}% ({100 * one['low']:.0f} to {100 * one['high']:.0f})"
-
-
-def _chart(rights: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]], known_phrases: int) -> Chart:
-    own = [row for row in rights if row["known_phrases"] == known_phrases]
-    there = [
-        row
-        for row in summaries
-        if row["known_phrases"] == known_phrases and row["kind"] == SELECTED and row["got_there"]
-    ]
-
-    xs, there_xs = [row["similarity"] for row in own], [row["similarity"] for row in there]
-    return Chart(
-        title=f"What the selected model saves, {known_phrases}% known phrases",
-        x_label="similarity s, percent",
-        y_label="percent",
-        series=[
-            Series.of_estimates("right model", xs, [row["right"][ALL] for row in own], factor=100),
-            Series.of_estimates("steps saved", there_xs, [row["steps_saved"] for row in there], factor=100),
-            Series.of_estimates("data saved", there_xs, [row["data_saved"] for row in there], factor=100),
-        ],
-    )
