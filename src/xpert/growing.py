@@ -6,7 +6,7 @@ Pure checks of values; `xpert.explainer.Explainer.extend` does the work.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from xpert.axes import blocks
@@ -118,12 +118,27 @@ def check_options(catalog: Catalog, given: Mapping[str, Any]) -> None:
             continue
         if name in ("subvectors", "modality") and not isinstance(value, str):
             value = value.name
+        if name == "generation" and value != made:
+            raise SettingsError(
+                f"generation: the catalog's models answered with {_differing(made, value)}, got {_differing(value, made)}: a catalog keeps "
+                "one way to answer, so take its own, or explain all models anew, without the catalog, for another"
+            )
         if not _same(value, made):
             raise SettingsError(f"{name}: the catalog was made with {made!r}, got {value!r}: leave it out; {_ADVICE}")
     if prompts is not None and list(prompts) != [answer.prompt for answer in catalog.base_answers]:
         raise SettingsError(
             f"prompts: expected the catalog's own {len(catalog.base_answers)}: leave them out; {_ADVICE}"
         )
+
+
+def _differing(one: Generation, other: Generation) -> str:
+    """What of one is not the other's.
+
+    >>> _differing(Generation(temperature=1.0), Generation())
+    'temperature=1.0'
+    """
+    own, others = asdict(one), asdict(other)
+    return ", ".join(f"{name}={value}" for name, value in own.items() if value != others[name])
 
 
 def check_base(catalog: Catalog, prober: Prober, base: str, fingerprint: str | None) -> None:

@@ -97,7 +97,7 @@ def test_what_cannot_be_done(
         "nothing to do": grow,
         "seed: the catalog was made with 0, got 3": [*grow, *add, "--seed", 3],
         "--eps-orth": [*grow, *add, "--eps-orth", 0.3],
-        "generation": [*grow, *add, "--max-new-tokens", 5],
+        "answered with --max-new-tokens 128, got --max-new-tokens 5": [*grow, *add, "--max-new-tokens", 5],
         "--n-prompts": [*grow, *add, "--n-prompts", 5],
         "answers are not those in the catalog": [*grow, *add, "--base", another],
         "fake:32-0": [*grow, *add, "--summarizer", "fake:32-0"],

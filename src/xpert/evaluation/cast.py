@@ -332,7 +332,12 @@ def _identity(reference: str) -> str:
 
 
 def _reference(file: Path, told: str) -> str:
-    """A folder or recorded answers beside the file, else what it is."""
+    """A folder or recorded answers beside the file, else what it is; recorded answers must be there."""
     scheme = _RECORDED if told.startswith(_RECORDED) else ""
-    beside = file.parent / told.removeprefix(scheme)
-    return f"{scheme}{beside}" if beside.exists() else told
+    name = told.removeprefix(scheme)
+    beside = file.parent / name
+    if beside.exists():
+        return f"{scheme}{beside}"
+    if scheme and not Path(name).exists():
+        raise DataError(f"{file}: expected the recorded answers {told!r} in {file.parent.resolve()}, found no {name}")
+    return told

@@ -119,6 +119,7 @@ class Preset:
         known_phrases: Percent of the texts of users of trained pools in phrases that the models were trained on: each user is there once for
             each.
         searching_users: Users a style for whom the trained pools are searched exhaustively.
+        by_base: Percent of their style in the pools that are also trained of other bases, of those that are there.
         training_steps: Of each fine-tuning of a user, at most.
         pools: Of ``paper``: what is trained. The experiments of the zoo are not for such a preset, and what of it is theirs alone does
             not matter.
@@ -147,6 +148,7 @@ class Preset:
     trainees: int
     known_phrases: tuple[int, ...]
     searching_users: int
+    by_base: tuple[int, ...]
     training_steps: int
     pools: TrainedPools | None = None
 
@@ -183,6 +185,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             trainees=4,
             known_phrases=(100, 0),
             searching_users=2,
+            by_base=(90, 50),
             training_steps=400,
         ),
         Preset(
@@ -209,6 +212,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             trainees=10,
             known_phrases=(100, 0),
             searching_users=1,
+            by_base=(90,),
             training_steps=400,
         ),
     )

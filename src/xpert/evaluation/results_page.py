@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from xpert.evaluation.results import Result
 from xpert.evaluation.suite import Experiment
 
-__all__ = ["chart_file", "results_page"]
+__all__ = ["chart_file", "results_page", "without_dead_links"]
+
+_PAGE_LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([\w./-]+\.md)\)")
 
 _HEAD = """# Results
 
@@ -25,6 +29,13 @@ def results_page(results: Sequence[Result], experiments: Mapping[str, Experiment
         experiments: By name: what is told of each.
     """
     return "\n".join([_HEAD, *(_section(result, experiments[result.experiment]) for result in results)])
+
+
+def without_dead_links(page: str, folder: Path) -> str:
+    """The page as it is read in a folder: of a link to another page that is not there the words stay."""
+    return _PAGE_LINK.sub(
+        lambda link: link[0] if (folder / link[2]).is_file() else f"{link[1]} (in xpert's documentation)", page
+    )
 
 
 def _section(result: Result, experiment: Experiment) -> str:

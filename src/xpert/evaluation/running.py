@@ -10,7 +10,7 @@ from xpert.errors import DataError
 from xpert.evaluation.manifest import manifest
 from xpert.evaluation.presets import Preset
 from xpert.evaluation.results import Result, read_result, write_result
-from xpert.evaluation.results_page import results_page
+from xpert.evaluation.results_page import results_page, without_dead_links
 from xpert.evaluation.setting import USUAL, Setting
 from xpert.evaluation.suite import EXPERIMENTS, Experiment, check_setting
 from xpert.evaluation.suite.context import Context
@@ -128,7 +128,8 @@ def write_page(out: Path) -> Path:
     files = result_files(out)
     if not files:
         raise DataError(f"{out / 'results'}: expected results of xpert evaluate, found none")
-    return write_text(out / PAGE, results_page([read_result(file) for file in files], EXPERIMENTS))
+    page = results_page([read_result(file) for file in files], EXPERIMENTS)
+    return write_text(out / PAGE, without_dead_links(page, out))
 
 
 def _run(experiment: Experiment, context: Context) -> Result:

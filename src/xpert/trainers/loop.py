@@ -46,6 +46,7 @@ class Run:
     """What the loop works on.
 
     Attributes:
+        name: Of the run, beside its progress.
         learner: Model and data.
         n_examples: Training examples.
         per_step: Training examples of one optimizer step.
@@ -58,6 +59,7 @@ class Run:
         lengths: Tokens of each example, so that a step takes examples of like length; None: it takes any.
     """
 
+    name: str
     learner: Learner
     n_examples: int
     per_step: int
@@ -114,7 +116,7 @@ def _train(course: _Course) -> StopReason:
     if progress.step == 0 and course.evaluate():
         progress.losses.append((0, job.learner.loss(next(order))))
         return "target_loss"
-    with bar("training", settings.max_steps, progress.step, unit="step") as moved:
+    with bar(f"training {job.name}", settings.max_steps, progress.step, unit="step") as moved:
         while progress.step < settings.max_steps:
             loss = _step(job, progress, next(order))
             moved(f"loss {loss:.3f}")

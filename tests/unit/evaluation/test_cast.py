@@ -177,6 +177,12 @@ def test_recorded_models_are_asked_what_no_user_wrote_about(recorded: Path) -> N
     assert OwnCast(recorded).fingerprint != before
 
 
+def test_recorded_answers_that_are_not_there_are_told_with_the_folder(recorded: Path) -> None:
+    recorded.with_name("formal.jsonl").unlink()
+    with pytest.raises(DataError, match=r"pool.json: expected the recorded answers 'answers:formal.jsonl' in .*said, "):
+        OwnCast(recorded)
+
+
 def test_recorded_models_whose_prompts_are_all_users_prompts_are_told(recorded: Path) -> None:
     for user in recorded.parent.glob("*-user.jsonl"):
         user.write_text((recorded.parent / user.name.replace("-user", "")).read_text())

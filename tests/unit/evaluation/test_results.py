@@ -12,7 +12,7 @@ from xpert.evaluation import running, suite
 from xpert.evaluation.manifest import manifest
 from xpert.evaluation.presets import PRESETS, Preset, preset_of
 from xpert.evaluation.results import Chart, Result, Series, Table, read_result, write_result
-from xpert.evaluation.results_page import results_page
+from xpert.evaluation.results_page import results_page, without_dead_links
 from xpert.evaluation.running import PAGE, result_file, result_files, run_experiments, write_page
 from xpert.evaluation.setting import Setting
 from xpert.evaluation.suite import EXPERIMENTS, Experiment, experiments_of
@@ -77,10 +77,20 @@ def test_the_page_tells_figures_paper_setting_and_machine() -> None:
 def test_the_documented_page_is_what_its_results_give() -> None:
     files = result_files(DOCS)
     assert files, "docs/results holds no results"
-    assert (DOCS / PAGE).read_text(encoding="utf-8") == results_page([read_result(f) for f in files], EXPERIMENTS)
+    page = results_page([read_result(f) for f in files], EXPERIMENTS)
+    assert (DOCS / PAGE).read_text(encoding="utf-8") == page == without_dead_links(page, DOCS)
     for file in files:
         charts = len(read_result(file).charts)
         assert len(list(file.parent.glob(f"{file.stem}.png"))) == min(charts, 1)
+
+
+def test_elsewhere_the_page_links_to_no_page_that_is_not_there(tmp_path: Path) -> None:
+    write_result(RESULT, tmp_path / "results" / "table-1.json")
+    page = write_page(tmp_path).read_text(encoding="utf-8")
+    assert "What the experiments are: Evaluation (in xpert's documentation)." in page
+    assert "![A chart](results/table-1.png)" in page
+    (tmp_path / "evaluation.md").write_text("", encoding="utf-8")
+    assert "What the experiments are: [Evaluation](evaluation.md)." in write_page(tmp_path).read_text(encoding="utf-8")
 
 
 def test_names() -> None:

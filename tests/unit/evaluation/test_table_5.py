@@ -161,7 +161,7 @@ def test_other_bases_stand_beside_the_zoos(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "zoo" / "base-qwen2"
     shutil.copytree(path("base"), folder)
     made: list[Any] = []
-    monkeypatch.setattr(chosen, "make_pool", lambda base, out, settings, styles: made.append((base, out.name)))
+    monkeypatch.setattr(chosen, "make_pool", lambda base, out, settings, styles: made.append((base, out.name, *styles)))
     asked: list[tuple[str, float]] = []
     monkeypatch.setattr(Context, "said_by_base", lambda _self, _users, base, how: asked.append((base, how.temperature)))
     monkeypatch.setattr(chosen, "_selectors", lambda _context, base, models: (base, models))
@@ -177,7 +177,8 @@ def test_other_bases_stand_beside_the_zoos(tmp_path: Path, monkeypatch: pytest.M
         assert chosen.rights_by_base(context) == rows
         assert starts._left_out(context) == " (not there: smollm)"
     mark = describe(str(folder)).sha256[:8]  # adapters of a base that is made anew are not taken
-    assert made == [(str(folder), f"qwen2-{mark}-50"), (str(folder), f"qwen2-{mark}-90")]
+    pools = [f"qwen2-{mark}-50", f"qwen2-{mark}-90"]
+    assert made == [(str(folder), pool, style) for pool in pools for style in PRESETS["tiny"].styles]
     assert asked == [(str(folder), 1.0)] * 2
     assert [(row["known_phrases"], row["similarity"]) for row in rows] == [(100, 50), (100, 90), (0, 50), (0, 90)]
     columns = [

@@ -18,7 +18,7 @@ from xpert.evaluation.keeping import kept
 from xpert.evaluation.presets import PROBED_AT
 from xpert.evaluation.suite.context import Context, selectors_of
 from xpert.evaluation.suite.weights import weights_of
-from xpert.evaluation.suite.workers import kept_cells
+from xpert.evaluation.suite.workers import in_workers, kept_cells
 from xpert.explainer import Explainer
 from xpert.progress import say, track
 from xpert.references import describe
@@ -69,7 +69,7 @@ def other_bases(work: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def trained_pool(context: Context, similarity: int, like: str = LLAMA) -> dict[str, str]:
-    """Style to reference: shipped where it is, else trained into the work folder.
+    """Style to reference: shipped where it is, else trained into the work folder, a model a cell in the context's workers.
 
     Args:
         context: Of the run.
@@ -83,8 +83,13 @@ def trained_pool(context: Context, similarity: int, like: str = LLAMA) -> dict[s
     own = {style: folder / style for style in context.preset.styles if style not in shipped}
     if missing := [style for style, model in own.items() if not (model / "adapter_config.json").is_file()]:
         say(f"{like}, s = {similarity}: {len(missing)} of {len(context.preset.styles)} models are trained")
-        make_pool(base, folder, PoolSettings(similarity=similarity / 100), styles=missing)
+        in_workers(context, _train, [(base, folder, similarity, style) for style in missing])
     return {style: shipped.get(style, str(folder / style)) for style in context.preset.styles}
+
+
+def _train(_context: Context, base: str, folder: Path, similarity: int, style: str) -> None:
+    """One model of a pool."""
+    make_pool(base, folder, PoolSettings(similarity=similarity / 100), styles=[style])
 
 
 def pool_mark(context: Context, similarity: int) -> str:
@@ -151,7 +156,7 @@ def rights_by_base(context: Context) -> list[dict[str, Any]]:
         ``base``, ``known_phrases``, ``similarity`` and ``right`` (as `selected_from` has it).
     """
     preset, (bases, _) = context.preset, other_bases(context.work)
-    places = [(name, similarity) for name in bases for similarity in sorted(preset.similarities)]
+    places = [(name, similarity) for name in bases for similarity in sorted(preset.by_base)]
     files = {
         (name, similarity): _file(
             context, name, similarity, *preset.known_phrases, preset.styled_texts, describe(bases[name]).sha256[:8]

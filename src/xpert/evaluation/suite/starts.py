@@ -66,7 +66,7 @@ def table_5(context: Context) -> Findings:
     rows = [row for user in kept_cells(context, _starts, files) for row in user]
     rows.sort(key=lambda row: preset.known_phrases.index(row["known_phrases"]))
     rights = [_right(*place, found["right"]) for place, found in chosen.items()]
-    columns = [{"base": LLAMA, **row} for row in rights] + [
+    columns = [{"base": LLAMA, **row} for row in rights if row["similarity"] in preset.by_base] + [
         {"base": row["base"], **_right(row["known_phrases"], row["similarity"], row["right"])}
         for row in rights_by_base(context)
     ]

@@ -32,6 +32,7 @@ def _trained(preset: Preset) -> dict[str, Any]:
             "parts_looked_at_every": PARTS_EVALUATED,
             "steps_at_most": preset.training_steps,
             "similarities": list(preset.similarities),
+            "other_bases_at": list(preset.by_base),
         }
     sizes = {
         "bases": [Path(base).name for base in pools.bases],
