@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from xpert.basis import SubvectorBasis
 from xpert.space import kinds_of, restrict
-from xpert.telling import told
+from xpert.telling import adjectives, told
 from xpert.types import Coordinates
 
-__all__ = ["distance_parts", "nearer_by", "strongest", "uncovered"]
+__all__ = ["distance_parts", "nearer_by", "spoken", "strongest", "uncovered"]
 
 _NOTHING = 1e-12
 _N_TOLD = 5
@@ -82,6 +82,15 @@ def strongest(parts: Sequence[tuple[str, float]], n: int = _N_TOLD) -> tuple[tup
     (('friendly', 0.5),)
     """
     return tuple(part for part in parts[:n] if part[1] > 0)
+
+
+def spoken(basis: SubvectorBasis, user: ArrayLike, *, axes: str = "all") -> dict[str, tuple[str, int]]:
+    """Of the compared axes that have an adjective in either direction: the one that says what the user's ``(K,)`` text is, and the sign.
+
+    A user of short texts is near a model for being *brief*, which the axis is less of: ``{"longer": ("brief", -1)}``.
+    """
+    subset, z = restrict(basis, np.asarray(user, np.float32), axes)
+    return {subset.words[i]: (pole, 1 if z[i] > 0 else -1) for i, pole in adjectives(subset, z).items()}
 
 
 def uncovered(

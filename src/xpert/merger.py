@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xpert.catalog import Catalog
 from xpert.errors import RecordedModelError, SettingsError
-from xpert.evidence import nearer_by, strongest
+from xpert.evidence import nearer_by, spoken, strongest
 from xpert.mergers.base import Member, MergeMethod
 from xpert.mergers.weights import PROMISING, best_weights, promising, sparse_weights
 from xpert.pool import PackedRows, nearest_rows
@@ -125,6 +125,7 @@ class Merger:
         catalog, z_user = self.catalog, selection.coordinates.values
         user = places(catalog.basis, z_user[None], selection.axes)[0]
         coordinates = catalog.coordinates[list(rows)]
+        said = spoken(catalog.basis, z_user, axes=selection.axes)
         merged, found = weights @ coordinates, dict[str, tuple[tuple[str, float], ...]]()
         for i in range(len(rows) if len(rows) > 1 else 0):
             others = [j for j in range(len(rows)) if j != i]
@@ -132,9 +133,12 @@ class Merger:
             nearer = nearer_by(catalog.basis, z_user, merged, without, metric="embedding", axes=selection.axes)
             compared, change = restrict(catalog.basis, (merged - without).astype(np.float32), selection.axes)
             value = dict(zip(compared.words, change.tolist(), strict=True))
-            found[catalog.models[rows[i]].name] = tuple(
-                (word, value[word]) for word, part in strongest(nearer) if part > _NOTHING * float(user @ user)
-            )
+            named = [
+                (word, *said.get(word, (word, 1)))
+                for word, part in strongest(nearer)
+                if part > _NOTHING * float(user @ user)
+            ]
+            found[catalog.models[rows[i]].name] = tuple((name, sign * value[word]) for word, name, sign in named)
         return found
 
     def _candidates(self, selection: Selection) -> list[int]:

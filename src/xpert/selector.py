@@ -13,7 +13,7 @@ from xpert.confidence import nearest_shares
 from xpert.constraints import Constraints
 from xpert.embedding import embed_pairs, joined, open_summarizer, standard_error
 from xpert.errors import DataError, SettingsError, SummarizerError
-from xpert.evidence import nearer_by, strongest, uncovered
+from xpert.evidence import nearer_by, spoken, strongest, uncovered
 from xpert.matching import distance_limit, outside, reliability
 from xpert.mergers.weights import best_weights
 from xpert.pool import PackedRows, nearest_rows
@@ -226,13 +226,14 @@ class Selector:
         return np.linalg.norm(places(self.catalog.basis, both, self.axes), axis=1).tolist()
 
     def _nearer(self, place: Coordinates, best: int, other: int | None) -> tuple[tuple[str, float], ...]:
-        """The axes by which a model is nearer than another, or than the base."""
+        """The axes by which a model is nearer than another, or than the base; length as what the user's is."""
         catalog = self.catalog
+        said = {word: pole for word, (pole, _) in spoken(catalog.basis, place.values, axes=self.axes).items()}
         than = None if other is None else catalog.coordinates[other]
         parts = nearer_by(
             catalog.basis, place.values, catalog.coordinates[best], than, metric=self.metric, axes=self.axes
         )
-        return strongest(parts)
+        return strongest([(said.get(word, word), part) for word, part in parts])
 
     def _missing(self, place: Coordinates, ranked: Sequence[int], said: Sequence[str]) -> tuple[str, ...]:
         """Words that no sum of three of the nearest models has."""

@@ -10,7 +10,7 @@ import numpy as np
 from xpert.basis import FIRST, SubvectorBasis
 from xpert.types import Array
 
-__all__ = ["CLEARLY", "POLES", "SAYS", "by_axis", "told"]
+__all__ = ["CLEARLY", "POLES", "SAYS", "adjectives", "by_axis", "told"]
 
 POLES: Mapping[str, tuple[str, str]] = {"longer": ("lengthy", "brief")}
 """A measured quantity that has an adjective in either direction: what more of it is called, and what less of it is."""
@@ -47,19 +47,23 @@ def told(basis: SubvectorBasis, coordinates: Array, said: Sequence[str] = ()) ->
     """
     z, order = np.asarray(coordinates, np.float64), list(basis.order(coordinates, said))
     names, values = list(basis.words), z.tolist()
-    for i in basis.where(["measured"]):
-        poles = POLES.get(basis.axes[i].word)
-        if poles is None or not abs(z[i]) >= CLEARLY:
-            continue
-        pole = poles[int(z[i] < 0)]
-        if pole in basis.words:
-            continue  # a word axis has this name
+    for i, pole in adjectives(basis, z).items():
         names[i], values[i] = pole, abs(float(z[i]))
         order.remove(i)
         first = [j for j in order[:FIRST] if basis.axes[j].kind == "word"]
         is_said = any(z[j] > 0 and basis.axes[j].word in SAYS[pole] for j in first)
         order.insert(min(len(first), FIRST if is_said else FIRST - 1), i)
     return tuple((i, names[i], values[i]) for i in order)
+
+
+def adjectives(basis: SubvectorBasis, coordinates: Array) -> dict[int, str]:
+    """Places of measured axes to the adjective that says of coordinates ``(K,)`` what they do; none that is a word axis' name."""
+    z, found = np.asarray(coordinates, np.float64), dict[int, str]()
+    for i in basis.where(["measured"]):
+        poles = POLES.get(basis.axes[i].word)
+        if poles is not None and abs(z[i]) >= CLEARLY and (pole := poles[int(z[i] < 0)]) not in basis.words:
+            found[i] = pole
+    return found
 
 
 def by_axis(words: Iterable[tuple[int, str, float]]) -> tuple[tuple[str, float], ...]:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpert.basis import SubvectorBasis
-from xpert.evidence import distance_parts, nearer_by, strongest, uncovered
+from xpert.evidence import distance_parts, nearer_by, spoken, strongest, uncovered
 from xpert.space import METRICS, distances
 from xpert.types import Axis, Coordinates
 
@@ -39,6 +39,18 @@ def test_the_axis_that_two_share_speaks_first() -> None:
     user, chosen, other = np.array([1, 0.9, 0]), np.array([1, 0.8, 0]), np.array([1, 0, 0.8])
     assert [word for word, _ in strongest(nearer_by(basis, user, chosen, other))] == ["concise", "vivid"]
     assert strongest(nearer_by(basis, user, chosen, None))[0][0] == "friendly"
+
+
+def test_length_is_spoken_of_as_what_the_users_is() -> None:
+    basis = SubvectorBasis(
+        axes=(Axis(word="friendly"), Axis(word="longer", kind="measured")),
+        vectors=np.eye(2, dtype=np.float32),
+        null=np.zeros(2, np.float32),
+    )
+    assert spoken(basis, [1.0, -0.7]) == {"longer": ("brief", -1)}
+    assert spoken(basis, [-1.0, 0.7]) == {"longer": ("lengthy", 1)}
+    assert spoken(basis, [1.0, 0.1]) == {}  # not clearly longer
+    assert spoken(basis, [1.0, -0.7], axes="named") == {}
 
 
 def test_words_that_no_sum_has() -> None:
