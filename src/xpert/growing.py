@@ -118,7 +118,7 @@ def check_options(catalog: Catalog, given: Mapping[str, Any]) -> None:
             continue
         if name in ("subvectors", "modality") and not isinstance(value, str):
             value = value.name
-        if name == "generation" and value != made:
+        if isinstance(value, Generation) and value != made:
             raise SettingsError(
                 f"generation: the catalog's models answered with {_differing(made, value)}, got {_differing(value, made)}: a catalog keeps "
                 "one way to answer, so take its own, or explain all models anew, without the catalog, for another"

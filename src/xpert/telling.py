@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xpert.basis import FIRST, SubvectorBasis
 from xpert.types import Array
@@ -56,7 +57,7 @@ def told(basis: SubvectorBasis, coordinates: Array, said: Sequence[str] = ()) ->
     return tuple((i, names[i], values[i]) for i in order)
 
 
-def adjectives(basis: SubvectorBasis, coordinates: Array) -> dict[int, str]:
+def adjectives(basis: SubvectorBasis, coordinates: ArrayLike) -> dict[int, str]:
     """Places of measured axes to the adjective that says of coordinates ``(K,)`` what they do; none that is a word axis' name."""
     z, found = np.asarray(coordinates, np.float64), dict[int, str]()
     for i in basis.where(["measured"]):
