@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from xpert.evaluation.cast import BASE
 from xpert.evaluation.demo_users import Trainee
 from xpert.evaluation.experiments.tables import interval, markdown, percent
-from xpert.evaluation.keeping import kept
+from xpert.evaluation.presets import PROBED_AT
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
-from xpert.evaluation.suite.chosen import pool_mark, pool_weights, selected_from, trainee_folder, trainees
+from xpert.evaluation.suite.chosen import (
+    pool_mark,
+    pool_weights,
+    selected_from,
+    selections,
+    trainee_folder,
+    trainees,
+)
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.starts import compared
+from xpert.evaluation.suite.workers import kept_cells
 from xpert.modalities import load_modality, modality_of
 from xpert.types import Generation
 from xpert.zoo.corpus import side_questions
@@ -26,23 +35,26 @@ _NAMES, _SCORES = ("BLEU", "ROUGE-1", "ROUGE-L"), ("bleu", "rouge_1", "rouge_l")
 
 def table_6(context: Context) -> Findings:
     """BLEU and ROUGE of what scratch and the fine-tuned selected model answer to the users' held-out prompts."""
-    preset = context.preset
-    rows: list[dict[str, Any]] = []
-    said: list[dict[str, Any]] = []
+    preset, rows, said = context.preset, list[dict[str, Any]](), list[dict[str, Any]]()
+    selections(context)  # the pools, and whom each trainee gets, before workers ask for them
+    files = {
+        (number, known): _file(context, trainee)
+        for known in preset.known_phrases
+        for number, trainee in enumerate(trainees(context, known))
+    }
+    answered = dict(zip(files, kept_cells(context, _answers, files), strict=True))
     for known in preset.known_phrases:
-        of_pools = {s: [_answers(context, one, s) for one in trainees(context, known)] for s in preset.similarities}
-        scratch = _scores(next(iter(of_pools.values())), "scratch").to_dict()
-        facts = _facts(next(iter(of_pools.values())), "scratch")
+        users = [user for (_, phrases), user in answered.items() if phrases == known]
+        facts, scores = _facts(users, "scratch"), _scores(users, "scratch").to_dict()
         rows.append(
-            {"known_phrases": known, "start": "scratch", "scores": scratch, "less_scratch": None, "facts": facts}
+            {"known_phrases": known, "start": "scratch", "scores": scores, "less_scratch": None, "facts": facts}
         )
-        for similarity, users in sorted(of_pools.items()):
-            own, less = _scores(users, "selected").to_dict(), _less_scratch(users).to_dict()
-            start = f"selected, s = {similarity}"
-            facts = _facts(users, "selected")
-            told = {"known_phrases": known, "start": start, "similarity": similarity}
-            rows.append({**told, "scores": own, "less_scratch": less, "facts": facts})
-            said += [{"known_phrases": known, "similarity": similarity, **user} for user in users]
+        for similarity in sorted(preset.similarities):
+            own = [{**user, "selected": user["selected"][str(similarity)]} for user in users]
+            told = {"known_phrases": known, "start": f"selected, s = {similarity}", "similarity": similarity}
+            scores, less = _scores(own, "selected").to_dict(), _less_scratch(own).to_dict()
+            rows.append({**told, "scores": scores, "less_scratch": less, "facts": _facts(own, "selected")})
+            said += [{"known_phrases": known, "similarity": similarity, **user} for user in own]
     less_names = [f"{name}, less scratch" for name in _NAMES]
     header = ["known phrases", "start", *_NAMES, *less_names, "tells the fact"]
     cells = [
@@ -78,27 +90,31 @@ def _chart(rows: Sequence[Mapping[str, Any]], known_phrases: int) -> Chart:
     )
 
 
-def _answers(context: Context, trainee: Trainee, similarity: int) -> dict[str, Any]:
-    """What scratch and the fine-tuned selected model answer to the user's validation prompts, beside what the user wrote; kept."""
-    name = selected_from(context, trainee.known_phrases, similarity)["trainees"][trainee.style]
-    report = compared(context, trainee, similarity, name)
-    file = trainee_folder(context, trainee) / f"answers-{similarity}-{name}-{pool_mark(context, similarity)}.json"
+def _file(context: Context, trainee: Trainee) -> Path:
+    pools = "-".join(f"{s}-{pool_mark(context, s)}" for s in context.preset.similarities)
+    return trainee_folder(context, trainee) / f"answers-{pools}-t{PROBED_AT}.json"
 
-    def answer() -> dict[str, Any]:
-        prompts = [str(one.prompt) for one in trainee.validation]
-        with load_modality(modality_of(BASE)).open(BASE) as prober:
-            said = {
-                kind: list(prober.answer(str(folder), prompts, Generation(seed=context.seed)))
-                for kind, folder in (("scratch", report.out_base), ("selected", report.out_selected))
-            }
+
+def _answers(context: Context, number: int, known_phrases: int) -> dict[str, Any]:
+    """What scratch and, by similarity, the fine-tuned selected models answer to a user's validation prompts, beside what the user wrote."""
+    trainee = trainees(context, known_phrases)[number]
+    reports = {
+        s: compared(context, trainee, s, selected_from(context, known_phrases, s)["trainees"][trainee.style])
+        for s in context.preset.similarities
+    }
+    prompts = [str(one.prompt) for one in trainee.validation]
+    with load_modality(modality_of(BASE)).open(BASE) as prober:
+
+        def said_by(folder: Path) -> list[str]:
+            return list(prober.answer(str(folder), prompts, Generation(seed=context.seed)))
+
         return {
             "style": trainee.style,
             "prompts": prompts,
             "wrote": [one.response for one in trainee.validation],
-            **said,
+            "scratch": said_by(next(iter(reports.values())).out_base),
+            "selected": {str(s): said_by(report.out_selected) for s, report in reports.items()},
         }
-
-    return kept(file, answer)
 
 
 def _all(users: Sequence[Mapping[str, Any]], kind: str) -> list[str]:
