@@ -128,12 +128,20 @@ def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int, setting: Any) 
     from xpert.evaluation.running import done, spec_of
 
     there = {one.name: done(out, one, size, seed, setting) is not None for one in chosen}
+    minutes = size.minutes if setting.is_usual else {}
     specs = {one.name: spec_of(one, size, setting) for one in chosen}
     document = {
         "preset": size.name,
         "seed": seed,
         "experiments": [
-            {"name": one.name, "title": one.title, "done": there[one.name], **specs[one.name]} for one in chosen
+            {
+                "name": one.name,
+                "title": one.title,
+                "done": there[one.name],
+                "minutes": minutes.get(one.name),
+                **specs[one.name],
+            }
+            for one in chosen
         ],
     }
     rows = [
@@ -141,11 +149,13 @@ def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int, setting: Any) 
             one.name,
             one.title,
             "done" if there[one.name] else "to do",
+            f"{minutes[one.name]:g}" if one.name in minutes else "",
             ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in specs[one.name].items()),
         )
         for one in chosen
     ]
-    return Outcome(document=document, view=lambda: [table(["name", "experiment", "", "on"], rows)])
+    told = ["Minutes: what it took here on two cores, in a run of all.\n"] if minutes else []
+    return Outcome(document=document, view=lambda: [table(["name", "experiment", "", "minutes", "on"], rows), *told])
 
 
 def _view(results: Sequence[Result], page: Path) -> list[RenderableType]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from xpert.cli import main
+from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite import EXPERIMENTS, Experiment, workers
 from xpert.evaluation.suite.context import Context, Findings
@@ -28,6 +29,8 @@ def test_a_dry_run_tells_all_and_writes_nothing(tmp_path: Path, capsys: Any) -> 
     found = json.loads(capsys.readouterr().out)["experiments"]
     assert [one["name"] for one in found] == [name for name, one in EXPERIMENTS.items() if one.function]
     assert not any(one["done"] for one in found)
+    assert {one["name"]: one["minutes"] for one in found if one["minutes"]} == PRESETS["tiny"].minutes
+    assert all(size.minutes.keys() <= EXPERIMENTS.keys() for size in PRESETS.values())
     assert not (tmp_path / "out").exists()
 
 
