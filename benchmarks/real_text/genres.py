@@ -19,10 +19,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from jobs import Job, run_jobs
-from run import HERE, SUMMARIZERS, Settings, real_text
+from run import HERE, SUMMARIZERS, Settings
 from tables import evaluate
 
 from xpert import Example, XpertError, load_examples
+from xpert.errors import DataError
 from xpert.evaluation.unpaired import genre_files, mixtures_of_two
 from xpert.progress import say
 from xpert.tensors.files import write_text
@@ -31,6 +32,20 @@ USERS = 50
 """Passages of a genre that are its users'."""
 ASKED = 20
 """Beginnings of a genre that the models continue: of ten genres, 200."""
+
+
+def genres() -> Path:
+    """The folder ``genres`` of the data.
+
+    Raises:
+        xpert.errors.DataError: It is not there.
+    """
+    folder = os.environ.get("XPERT_REAL_TEXT")
+    if not folder:
+        raise DataError("XPERT_REAL_TEXT is not set: set it to the folder that holds genres")
+    if not (Path(folder) / "genres").is_dir():
+        raise DataError(f"XPERT_REAL_TEXT={folder}: expected a folder genres in it, found none")
+    return (Path(folder) / "genres").resolve()
 
 
 def split(data: Path) -> tuple[dict[str, list[Example]], dict[str, list[Example]]]:
@@ -115,7 +130,7 @@ def main() -> int:
     work = given.work.resolve() / "genres"
     out = (given.out or given.work / "evaluation").resolve()
     try:
-        pool = write_data(real_text().resolve().parent / "genres", work)
+        pool = write_data(genres(), work)
         names: Mapping[str, str] = json.loads(pool.read_text(encoding="utf-8"))["models"]
         for stage in plan(work, list(names), Settings()):
             run_jobs(stage, work, at_once=min(len(stage), os.cpu_count() or 1))

@@ -84,13 +84,13 @@ def strongest(parts: Sequence[tuple[str, float]], n: int = _N_TOLD) -> tuple[tup
     return tuple(part for part in parts[:n] if part[1] > 0)
 
 
-def spoken(basis: SubvectorBasis, user: ArrayLike, *, axes: str = "all") -> dict[str, tuple[str, int]]:
-    """Of the compared axes that have an adjective in either direction: the one that says what the user's ``(K,)`` text is, and the sign.
+def spoken(basis: SubvectorBasis, change: ArrayLike, *, axes: str = "all") -> dict[str, tuple[str, int]]:
+    """Of the compared axes that have an adjective in either direction: the one that a change ``(K,)`` goes towards, and its sign.
 
-    A user of short texts is near a model for being *brief*, which the axis is less of: ``{"longer": ("brief", -1)}``.
+    A model that is nearer by length than another, for it writes less, is nearer by being *brief*: ``{"longer": ("brief", -1)}``.
     """
-    subset, z = restrict(basis, np.asarray(user, np.float32), axes)
-    return {subset.words[i]: (pole, 1 if z[i] > 0 else -1) for i, pole in adjectives(subset, z).items()}
+    subset, z = restrict(basis, np.asarray(change, np.float32), axes)
+    return {subset.words[i]: (pole, -1 if z[i] < 0 else 1) for i, pole in adjectives(subset, z).items()}
 
 
 def uncovered(

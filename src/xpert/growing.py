@@ -118,7 +118,7 @@ def check_options(catalog: Catalog, given: Mapping[str, Any]) -> None:
             continue
         if name in ("subvectors", "modality") and not isinstance(value, str):
             value = value.name
-        if isinstance(value, Generation) and value != made:
+        if isinstance(value, Generation) and not _same(value, made):
             raise SettingsError(
                 f"generation: the catalog's models answered with {_differing(made, value)}, got {_differing(value, made)}: a catalog keeps "
                 "one way to answer, so take its own, or explain all models anew, without the catalog, for another"
@@ -132,13 +132,13 @@ def check_options(catalog: Catalog, given: Mapping[str, Any]) -> None:
 
 
 def _differing(one: Generation, other: Generation) -> str:
-    """What of one is not the other's.
+    """What of one is not the other's; batch sizes do not matter.
 
     >>> _differing(Generation(temperature=1.0), Generation())
     'temperature=1.0'
     """
     own, others = asdict(one), asdict(other)
-    return ", ".join(f"{name}={value}" for name, value in own.items() if value != others[name])
+    return ", ".join(f"{name}={own[name]}" for name in own if own[name] != others[name] and name != "batch_size")
 
 
 def check_base(catalog: Catalog, prober: Prober, base: str, fingerprint: str | None) -> None:

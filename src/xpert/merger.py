@@ -125,7 +125,6 @@ class Merger:
         catalog, z_user = self.catalog, selection.coordinates.values
         user = places(catalog.basis, z_user[None], selection.axes)[0]
         coordinates = catalog.coordinates[list(rows)]
-        said = spoken(catalog.basis, z_user, axes=selection.axes)
         merged, found = weights @ coordinates, dict[str, tuple[tuple[str, float], ...]]()
         for i in range(len(rows) if len(rows) > 1 else 0):
             others = [j for j in range(len(rows)) if j != i]
@@ -133,6 +132,7 @@ class Merger:
             nearer = nearer_by(catalog.basis, z_user, merged, without, metric="embedding", axes=selection.axes)
             compared, change = restrict(catalog.basis, (merged - without).astype(np.float32), selection.axes)
             value = dict(zip(compared.words, change.tolist(), strict=True))
+            said = spoken(catalog.basis, merged - without, axes=selection.axes)
             named = [
                 (word, *said.get(word, (word, 1)))
                 for word, part in strongest(nearer)

@@ -226,14 +226,15 @@ class Selector:
         return np.linalg.norm(places(self.catalog.basis, both, self.axes), axis=1).tolist()
 
     def _nearer(self, place: Coordinates, best: int, other: int | None) -> tuple[tuple[str, float], ...]:
-        """The axes by which a model is nearer than another, or than the base; length as what the user's is."""
+        """The axes by which a model is nearer than another, or than the base; length as what the model's is beside the other's."""
         catalog = self.catalog
-        said = {word: pole for word, (pole, _) in spoken(catalog.basis, place.values, axes=self.axes).items()}
         than = None if other is None else catalog.coordinates[other]
+        change = catalog.coordinates[best] - (0 if than is None else than)
+        said = spoken(catalog.basis, change, axes=self.axes)
         parts = nearer_by(
             catalog.basis, place.values, catalog.coordinates[best], than, metric=self.metric, axes=self.axes
         )
-        return strongest([(said.get(word, word), part) for word, part in parts])
+        return strongest([(said.get(word, (word, 1))[0], part) for word, part in parts])
 
     def _missing(self, place: Coordinates, ranked: Sequence[int], said: Sequence[str]) -> tuple[str, ...]:
         """Words that no sum of three of the nearest models has."""

@@ -48,7 +48,7 @@ def told(basis: SubvectorBasis, coordinates: Array, said: Sequence[str] = ()) ->
     """
     z, order = np.asarray(coordinates, np.float64), list(basis.order(coordinates, said))
     names, values = list(basis.words), z.tolist()
-    for i, pole in adjectives(basis, z).items():
+    for i, pole in adjectives(basis, z, CLEARLY).items():
         names[i], values[i] = pole, abs(float(z[i]))
         order.remove(i)
         first = [j for j in order[:FIRST] if basis.axes[j].kind == "word"]
@@ -57,12 +57,18 @@ def told(basis: SubvectorBasis, coordinates: Array, said: Sequence[str] = ()) ->
     return tuple((i, names[i], values[i]) for i in order)
 
 
-def adjectives(basis: SubvectorBasis, coordinates: ArrayLike) -> dict[int, str]:
-    """Places of measured axes to the adjective that says of coordinates ``(K,)`` what they do; none that is a word axis' name."""
+def adjectives(basis: SubvectorBasis, coordinates: ArrayLike, at_least: float = 0.0) -> dict[int, str]:
+    """Places of measured axes to the adjective that says of coordinates ``(K,)`` what they do; none that is a word axis' name.
+
+    Args:
+        basis: The axes.
+        coordinates: ``(K,)``, or what two places differ by.
+        at_least: None where there is less.
+    """
     z, found = np.asarray(coordinates, np.float64), dict[int, str]()
     for i in basis.where(["measured"]):
         poles = POLES.get(basis.axes[i].word)
-        if poles is not None and abs(z[i]) >= CLEARLY and (pole := poles[int(z[i] < 0)]) not in basis.words:
+        if poles is not None and abs(z[i]) >= at_least and (pole := poles[int(z[i] < 0)]) not in basis.words:
             found[i] = pole
     return found
 

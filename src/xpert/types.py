@@ -222,7 +222,7 @@ class Selection:
         reliability: The share of the squared length of the user's style that is no sampling noise. None: not known.
         outside: The share of the squared length of the user's style that no axis of the catalog covers. None: not known.
         reasons: ``(word, part)``: axes by which ``best`` is nearer than the base, the largest part of the difference of squared
-            distances first.
+            distances first. The axis ``longer`` is told as what ``best`` is beside the other: ``brief`` or ``lengthy``, unless an axis has that name.
         over_next: The same, nearer than the second of the ranking. Empty: there is none.
         missing: Words of the user's text that no sum of the nearest models has; empty where ``matched``.
         excluded: How many models of the catalog were left out by constraints.
@@ -306,7 +306,7 @@ class MergePlan:
         considered: Among how many models weights were looked for.
         brings: Of each of several models, the axes by which the sum is nearer to the user with it than the best sum of the others
             alone, the largest part first, each with what the model changes of the sum's coordinate there. So a model of another style
-            may stand in a sum for what it takes away.
+            may stand in a sum for what it takes away. What makes the sum longer or shorter is told as more ``lengthy`` or ``brief``.
     """
 
     weights: Mapping[str, float]

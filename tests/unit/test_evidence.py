@@ -41,7 +41,7 @@ def test_the_axis_that_two_share_speaks_first() -> None:
     assert strongest(nearer_by(basis, user, chosen, None))[0][0] == "friendly"
 
 
-def test_length_is_spoken_of_as_what_the_users_is() -> None:
+def test_length_is_spoken_of_as_what_it_changes_to() -> None:
     basis = SubvectorBasis(
         axes=(Axis(word="friendly"), Axis(word="longer", kind="measured")),
         vectors=np.eye(2, dtype=np.float32),
@@ -49,7 +49,7 @@ def test_length_is_spoken_of_as_what_the_users_is() -> None:
     )
     assert spoken(basis, [1.0, -0.7]) == {"longer": ("brief", -1)}
     assert spoken(basis, [-1.0, 0.7]) == {"longer": ("lengthy", 1)}
-    assert spoken(basis, [1.0, 0.1]) == {}  # not clearly longer
+    assert spoken(basis, [1.0, 0.1]) == {"longer": ("lengthy", 1)}
     assert spoken(basis, [1.0, -0.7], axes="named") == {}
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,14 @@ def test_a_plan_tells_what_each_model_brings_to_the_sum() -> None:
     assert dict(plan.brings["model2"]) == pytest.approx({"vivid": 0.3}, abs=1e-6)
     assert dict(plan.brings["model0"])["friendly"] == pytest.approx(0.7, abs=1e-6)
     assert Merger(catalog([[1, 0, 0]])).plan(exactly([0.7, 0, 0.3])).brings == {}
+
+
+def test_what_makes_a_sum_shorter_is_told_as_more_of_that() -> None:
+    measured = catalog([[1, 0, 0], [0, 1, 0], [0, 0, -1]])
+    axes = (*measured.basis.axes[:2], Axis(word="longer", kind="measured"))
+    basis = SubvectorBasis(axes=axes, vectors=measured.basis.vectors, null=measured.basis.null)
+    plan = Merger(replace(measured, basis=basis)).plan(exactly([0.7, 0, -0.3]))
+    assert dict(plan.brings["model2"]) == pytest.approx({"brief": 0.3}, abs=1e-6)
 
 
 def test_an_opposite_style_is_told_by_what_it_takes_away() -> None:

@@ -264,6 +264,24 @@ def test_strength_is_told_apart() -> None:
     assert faint.best == strong.best == "poetic"
 
 
+@pytest.mark.parametrize(("user_is", "best", "following"), [(-0.4, -0.5, 0.9), (0.3, 0.3, 1.3)])
+def test_length_speaks_for_a_model_as_what_it_is_beside_the_other(
+    user_is: float, best: float, following: float
+) -> None:
+    made = planted()
+    axes = (*made.basis.axes[:2], Axis(word="longer", kind="measured"))
+    basis = SubvectorBasis(axes=axes, vectors=made.basis.vectors, null=made.basis.null)
+    places = np.array([[1, 0, best], [1, 0, following], [0, 1, 0]], np.float32)
+    selector = Selector(replace(made, basis=basis, coordinates=places), FakeSummarizer(common=0.0))
+
+    def speaks(length: float, chosen: int, other: int) -> str:
+        where = np.array([1, 0, length], np.float32)
+        return selector._nearer(Coordinates(values=where, stderr=np.zeros_like(where), n_pairs=9), chosen, other)[0][0]
+
+    assert speaks(user_is, 0, 1) == "brief"
+    assert speaks(following, 1, 0) == "lengthy"
+
+
 def test_reasons_name_the_style_and_what_the_next_lacks() -> None:
     selection = selector().select(user("formal"), BASE)
     assert selection.reasons[0][0] == "formal"

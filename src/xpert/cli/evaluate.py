@@ -56,7 +56,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Processes of one thread each that share independent cells (accuracy, figure-13, figure-16, table-5, table-6, table-10).",
+        help="Processes of one thread each that share independent cells (accuracy, figure-13, figure-16, table-5, table-5-bases, table-6, table-10).",
         show_default="one a core, 4 at most; 1 by another summarizer than zoo:summarizer, which each would load",
     ),
 ]
@@ -154,7 +154,13 @@ def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int, setting: Any) 
         )
         for one in chosen
     ]
-    told = ["Minutes: what it took here on two cores, in a run of all.\n"] if minutes else []
+    told = (
+        [
+            "Minutes: as measured on our two cores, after the experiments before it; alone, one also makes what they would have left.\n"
+        ]
+        if minutes
+        else []
+    )
     return Outcome(document=document, view=lambda: [table(["name", "experiment", "", "minutes", "on"], rows), *told])
 
 

@@ -246,13 +246,13 @@ class PoolAnswers:
         self.answers: Mapping[str, Mapping[str, str]] = answers
 
     def draw(self, seed: int, users_a_style: int) -> Draw:
-        """50 of the prompts, and users with 50 of the texts each; of few texts, users of a style share some, and of 50 there is one user."""
+        """50 of the prompts, and users with 50 of the texts each; of few texts, users of a style share some."""
         rng = random.Random(f"{self._cast.name}/{seed}")
         asked = tuple(rng.sample(self._asked, N_PAIRS))
         users: list[User] = []
         for style in self.styles:
             texts = list(self._cast.texts[style])
-            for _ in range(users_a_style if len(texts) > N_PAIRS else 1):
+            for _ in range(users_a_style):
                 own = tuple(rng.sample(texts, N_PAIRS))
                 users.append(User(style=style, examples=own, base=tuple(self.base[str(e.prompt)] for e in own)))
         return Draw(prompts=asked, users=tuple(users))
@@ -340,5 +340,6 @@ def _reference(file: Path, told: str) -> str:
     if beside.exists():
         return f"{scheme}{beside}"
     if scheme and not Path(name).exists():
-        raise DataError(f"{file}: expected the recorded answers {told!r} in {file.parent.resolve()}, found no {name}")
+        tried = dict.fromkeys((beside.absolute(), Path(name).absolute()))
+        raise DataError(f"{file}: expected recorded answers at {told!r}, found no {' and no '.join(map(str, tried))}")
     return told

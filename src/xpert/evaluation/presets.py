@@ -119,9 +119,9 @@ class Preset:
         known_phrases: Percent of the texts of users of trained pools in phrases that the models were trained on: each user is there once for
             each.
         searching_users: Users a style for whom the trained pools are searched exhaustively.
-        by_base: Percent of their style in the pools that are also trained of other bases, of those that are there.
+        by_base: Percent of their style in the pools that are trained of each base.
         training_steps: Of each fine-tuning of a user, at most.
-        minutes: Experiment to what it took here from nothing on two cores, in a run of all; what is not in it was not measured.
+        minutes: Experiment to what it took on two cores, after those before it; alone it also makes what they would have left.
         pools: Of ``paper``: what is trained. The experiments of the zoo are not for such a preset, and what of it is theirs alone does
             not matter.
     """
@@ -230,7 +230,7 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             trainees=9,
             known_phrases=(100, 0),
             searching_users=1,
-            by_base=(90,),
+            by_base=(90, 50),
             training_steps=400,
         ),
     )

@@ -83,7 +83,7 @@ def run_experiments(
         work: Folder that keeps what was computed, so that an interrupted run goes on.
         seed: Of all that is drawn.
         setting: On whose texts, and who reads them.
-        workers: Processes at most that work on independent cells of an experiment; who is selected is the same by any number. The
+        workers: Processes at most that work on independent cells of an experiment; who is selected from models that are there is the same by any number. The
             command line's default is `xpert.evaluation.suite.workers.usual_workers`; more than one import the caller's main module.
         on_result: Called with each new result before it is written: what it draws is there once the result is.
 

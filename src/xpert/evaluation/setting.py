@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from xpert.errors import DataError
 from xpert.evaluation.cast import OwnCast
 from xpert.evaluation.presets import Preset
-from xpert.evaluation.sources import FolderAnswers, Source, fingerprint
+from xpert.evaluation.sources import N_PAIRS, FolderAnswers, Source, fingerprint
 from xpert.evaluation.unpaired import read_genres
 
 __all__ = ["HUB", "USUAL", "ZOO", "Kind", "Setting"]
@@ -113,7 +113,9 @@ class Setting:
             return preset
         n = len(own.models)
         sizes = (*(size for size in preset.pool_sizes if size < n), n)
-        return replace(preset, styles=tuple(own.models), pool_sizes=sizes)
+        fewest = min(map(len, own.texts.values()))
+        users = preset.users_a_style if fewest > N_PAIRS else 1  # of 50 texts all users of a style would be the same
+        return replace(preset, styles=tuple(own.models), pool_sizes=sizes, users_a_style=users)
 
     def spec(self) -> Mapping[str, Any]:
         """What of a result's spec depends on the setting; nothing for the usual one.

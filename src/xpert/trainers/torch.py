@@ -214,7 +214,7 @@ class TorchTrainer:
         )
         device = next(model.parameters()).device
         job = Run(
-            name=folder.name,
+            name=folder.resolve().name,
             learner=learner,
             n_examples=len(data.rows),
             per_step=settings.batch_size * settings.accumulation,

@@ -180,13 +180,16 @@ def test_recorded_models_are_asked_what_no_user_wrote_about(recorded: Path) -> N
 def test_fifty_texts_are_one_user(recorded: Path, tmp_path: Path) -> None:
     few = recorded.with_name("formal-user.jsonl")
     few.write_text("".join(few.read_text().splitlines(keepends=True)[:50]))
-    users = OwnCast(recorded).source(tmp_path, 100).draw(0, 2).users
-    assert [user.style for user in users] == ["friendly", "friendly", "formal", "poetic", "poetic"]
+    setting = Setting(data=f"pool:{recorded}")
+    assert setting.fitted(replace(SMALL, users_a_style=2)).users_a_style == 1
+    assert len(OwnCast(recorded).source(tmp_path, 100).draw(0, 1).users) == 3
 
 
 def test_recorded_answers_that_are_not_there_are_told_with_the_folder(recorded: Path) -> None:
     recorded.with_name("formal.jsonl").unlink()
-    with pytest.raises(DataError, match=r"pool.json: expected the recorded answers 'answers:formal.jsonl' in .*said, "):
+    with pytest.raises(
+        DataError, match=r"recorded answers at 'answers:formal.jsonl', found no /.*/said/formal.jsonl and no /"
+    ):
         OwnCast(recorded)
 
 

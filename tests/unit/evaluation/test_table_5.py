@@ -15,7 +15,7 @@ from xpert.evaluation.demo_users import phrased
 from xpert.evaluation.experiments.data_saved import smallest_part
 from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.starts import StartsReport
-from xpert.evaluation.suite import chosen, start_scores, start_tables, starts
+from xpert.evaluation.suite import bases, chosen, start_scores, start_tables, starts
 from xpert.evaluation.suite.chosen import EXHAUSTIVE
 from xpert.evaluation.suite.context import Context
 from xpert.references import describe, kind_of
@@ -148,7 +148,7 @@ def report_of(folder: Path) -> StartsReport:
 
 def test_the_right_model_stands_beside_exhaustive_searchs_on_the_same_users() -> None:
     right = {"all axes": [True, True, False, True], EXHAUSTIVE: [False, True]}
-    found = starts._right(100, 90, right)
+    found = chosen.summarized(100, 90, right)
     assert found["right"]["all axes"]["mean"] == 0.75
     assert (found["less_exhaustive"]["mean"], found["less_exhaustive"]["n"]) == (0.5, 2)
     assert (
@@ -161,10 +161,17 @@ def test_other_bases_stand_beside_the_zoos(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "zoo" / "base-qwen2"
     shutil.copytree(path("base"), folder)
     made: list[Any] = []
-    monkeypatch.setattr(chosen, "make_pool", lambda base, out, settings, styles: made.append((base, out.name, *styles)))
+
+    def make(base: str, out: Path, _settings: Any, styles: list[str]) -> None:
+        made.append((base, out.name, *styles))
+        shutil.copytree(path(styles[0]), out / styles[0])
+
+    monkeypatch.setattr(chosen, "make_pool", make)
     asked: list[tuple[str, float]] = []
     monkeypatch.setattr(Context, "said_by_base", lambda _self, _users, base, how: asked.append((base, how.temperature)))
     monkeypatch.setattr(chosen, "_selectors", lambda _context, base, models: (base, models))
+    selected = {"right": {"all axes": [True, False], EXHAUSTIVE: [True]}, "trainees": {}}
+    monkeypatch.setattr(chosen, "_selected_from", lambda *_: selected)
 
     def right(_context: Context, base: str, models: Any, selectors: Any, **place: int) -> dict[str, list[bool]]:
         assert selectors == (base, models)
@@ -175,23 +182,64 @@ def test_other_bases_stand_beside_the_zoos(tmp_path: Path, monkeypatch: pytest.M
     with Context(preset=PRESETS["tiny"], seed=0, work=tmp_path) as context:
         rows = chosen.rights_by_base(context)
         assert chosen.rights_by_base(context) == rows
-        assert starts._left_out(context) == " (not there: smollm)"
+        qwen2 = [(str(folder), 1.0)] * 2
+        assert asked == qwen2
+        (table,) = bases.table_5_bases(context).tables
     mark = describe(str(folder)).sha256[:8]  # adapters of a base that is made anew are not taken
     pools = [f"qwen2-{mark}-50", f"qwen2-{mark}-90"]
     assert made == [(str(folder), pool, style) for pool in pools for style in PRESETS["tiny"].styles]
-    assert asked == [(str(folder), 1.0)] * 2
     assert [(row["known_phrases"], row["similarity"]) for row in rows] == [(100, 50), (100, 90), (0, 50), (0, 90)]
-    columns = [
-        {"base": base, **starts._right(row["known_phrases"], row["similarity"], row["right"])}
-        for base in ("llama", "qwen2")
-        for row in rows[::2]
-    ]
-    told = start_tables.by_base_table(columns).splitlines()
+    assert table.title.endswith("; left out, as not made: smollm")
+    told = table.markdown.splitlines()
     assert told[0].startswith(
-        "| known phrases | pool | llama | llama, exhaustive search | llama, difference in points |"
+        "| known phrases | pool | llama | llama, exhaustive search | llama, difference in points | qwen2 |"
     )
-    assert told[2] == "| 100% | s = 50 |" + " 100% (100 to 100) | 100% (100 to 100) | 0.0 (0.0 to 0.0) |" * 2
-    assert told[3].startswith("| 0% | s = 50 | 50% (0 to 100) |")
+    llama = " 50% (0 to 100) | 100% (100 to 100) | 0.0 (0.0 to 0.0) |"
+    assert told[2] == "| 100% | s = 50 |" + llama + " 100% (100 to 100) | 100% (100 to 100) | 0.0 (0.0 to 0.0) |"
+    assert told[5] == "| 0% | s = 90 |" + 2 * llama
+    for preset in PRESETS.values():
+        assert set(preset.by_base) <= set(preset.similarities)
+
+
+def test_table_6_asks_scratch_once_a_user_and_each_selected_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sacrebleu", reason="needs the extra 'eval'")
+    pytest.importorskip("rouge_score", reason="needs the extra 'eval'")
+    asked: list[str] = []
+
+    class Prober:
+        def __enter__(self) -> Prober:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def answer(self, model: str, prompts: list[str], how: Any) -> list[str]:
+            asked.append(Path(model).name)
+            return [f"{Path(model).name} says of {prompt}" for prompt in prompts]
+
+    monkeypatch.setattr(start_scores, "load_modality", lambda _name: SimpleNamespace(open=lambda _base: Prober()))
+    monkeypatch.setattr(start_scores, "selections", lambda _context: {})
+    monkeypatch.setattr(
+        start_scores, "selected_from", lambda context, *_: {"trainees": {s: s for s in context.preset.styles}}
+    )
+    monkeypatch.setattr(
+        start_scores,
+        "compared",
+        lambda _context, trainee, s, name: replace(
+            report_of(tmp_path), out_base=tmp_path / "scratch", out_selected=tmp_path / f"from-{s}-{name}"
+        ),
+    )
+    preset = replace(PRESETS["tiny"], trainees=2, known_phrases=(100,))
+    with Context(preset=preset, seed=0, work=tmp_path) as context:
+        found = start_scores.table_6(context)
+        users = [one.style for one in chosen.trainees(context, 100)]
+        assert start_scores.table_6(context).rows == found.rows  # what was answered is kept
+    assert asked == [name for user in users for name in ("scratch", f"from-90-{user}", f"from-50-{user}")]
+    assert [row["start"] for row in found.rows["rows"]] == ["scratch", "selected, s = 50", "selected, s = 90"]
+    for row in found.rows["answers"]:
+        model = f"from-{row['similarity']}-{row['style']}"
+        assert row["selected"] == [f"{model} says of {prompt}" for prompt in row["prompts"]]
 
 
 @pytest.mark.parametrize("least", range(1, 9))

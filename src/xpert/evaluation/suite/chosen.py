@@ -6,11 +6,13 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from xpert.baselines.exhaustive import ExhaustiveBaseline
 from xpert.baselines.pool import ModelPool
+from xpert.evaluation.bootstrap import estimate, paired_difference
 from xpert.evaluation.cast import BASE, zoo_user
 from xpert.evaluation.demo_users import DemoUser, Trainee, zoo_trainee
 from xpert.evaluation.experiments.tables import AXES_TOLD
@@ -33,6 +35,7 @@ __all__ = [
     "ALL",
     "EXHAUSTIVE",
     "LLAMA",
+    "by_base_weights",
     "other_bases",
     "other_style",
     "pool_mark",
@@ -41,6 +44,7 @@ __all__ = [
     "selected_from",
     "selecting_users",
     "selections",
+    "summarized",
     "trained_pool",
     "trainee_folder",
     "trainees",
@@ -100,9 +104,17 @@ def pool_mark(context: Context, similarity: int) -> str:
 
 
 def pool_weights(context: Context) -> dict[str, str]:
-    """Who computed: base, the models of all similarities, the summarizer, and the other bases."""
-    models = [model for s in sorted(context.preset.similarities) for model in trained_pool(context, s).values()]
-    others = list(other_bases(context.work)[0].values())
+    """Who computed: base, the models of all similarities, and the summarizer."""
+    return _weights(context, context.preset.similarities, [])
+
+
+def by_base_weights(context: Context) -> dict[str, str]:
+    """The same of `rights_by_base`, and the other bases."""
+    return _weights(context, context.preset.by_base, list(other_bases(context.work)[0].values()))
+
+
+def _weights(context: Context, similarities: Sequence[int], others: Sequence[str]) -> dict[str, str]:
+    models = [model for s in sorted(similarities) for model in trained_pool(context, s).values()]
     return weights_of(base=BASE, models=models, summarizers=[context.setting.summarizer], others=others)
 
 
@@ -122,8 +134,12 @@ def trainees(context: Context, known_phrases: int) -> list[Trainee]:
 
 
 def trainee_folder(context: Context, trainee: Trainee) -> Path:
-    """Where a user's trainings lie."""
-    kind = f"{context.preset.training_steps}-{context.seed}-known-{trainee.known_phrases}{context.setting.suffix}"
+    """Where a user's trainings lie: by all of the user's texts, for who the user of a style is depends on how many there are."""
+    texts = [(one.prompt, one.response) for one in (*trainee.training, *trainee.validation)]
+    mark = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:8]
+    kind = (
+        f"{context.preset.training_steps}-{context.seed}-known-{trainee.known_phrases}-{mark}{context.setting.suffix}"
+    )
     return context.work / "starts" / f"{trainee.style}-{kind}"
 
 
@@ -133,10 +149,11 @@ def other_style(context: Context, trainee: Trainee) -> str:
     return random.Random(f"other than {trainee.style}, {context.seed}").choice(others)
 
 
-def selections(context: Context) -> dict[tuple[int, int], dict[str, Any]]:
-    """`selected_from` of every percentage of known phrases and every similarity, in the context's workers."""
+def selections(context: Context, similarities: Sequence[int] | None = None) -> dict[tuple[int, int], dict[str, Any]]:
+    """`selected_from` of every percentage of known phrases and these similarities (None: the preset's), in the context's workers."""
     preset = context.preset
-    places = [(known, similarity) for known in preset.known_phrases for similarity in sorted(preset.similarities)]
+    asked = sorted(preset.similarities if similarities is None else similarities)
+    places = [(known, similarity) for known in preset.known_phrases for similarity in asked]
     files = {place: _place(context, *place) for place in places}
 
     def prepare(waiting: Sequence[tuple[Any, ...]]) -> None:
@@ -165,6 +182,8 @@ def rights_by_base(context: Context) -> list[dict[str, Any]]:
     }
 
     def prepare(waiting: Sequence[tuple[Any, ...]]) -> None:
+        for name, similarity in waiting:
+            trained_pool(context, similarity, name)
         for name in dict.fromkeys(name for name, _ in waiting):
             for known in preset.known_phrases:
                 context.said_by_base(selecting_users(context, known), bases[name], _generation(context))
@@ -178,7 +197,7 @@ def rights_by_base(context: Context) -> list[dict[str, Any]]:
 
 
 def _rights(context: Context, like: str, similarity: int) -> dict[str, dict[str, list[bool]]]:
-    """By percent of known phrases; the pool is trained if it is not there."""
+    """By percent of known phrases."""
     base = other_bases(context.work)[0][like]
     models = trained_pool(context, similarity, like)
     selectors = _selectors(context, base, models)
@@ -261,6 +280,18 @@ def _right(
             found = ExhaustiveBaseline(pool).select(user.examples)
             right.setdefault(EXHAUSTIVE, []).append(found.best == user.style)
     return right
+
+
+def summarized(known_phrases: int, similarity: int, right: Mapping[str, Sequence[bool]]) -> dict[str, Any]:
+    """Shares of users who got the right model, and by how much xpert's is above exhaustive search's on the same users."""
+    values = {name: [float(one) for one in of_users] for name, of_users in right.items()}
+    searched = values[EXHAUSTIVE]
+    return {
+        "known_phrases": known_phrases,
+        "similarity": similarity,
+        "right": {name: asdict(estimate(own)) for name, own in values.items()},
+        "less_exhaustive": asdict(paired_difference(values[ALL][: len(searched)], searched)),
+    }
 
 
 def _generation(context: Context) -> Generation:

@@ -9,18 +9,18 @@ from typing import Any
 from xpert.energy import estimated
 from xpert.evaluation.experiments.tables import markdown, percent, points
 from xpert.evaluation.results import Chart, Series
-from xpert.evaluation.suite.chosen import ALL, EXHAUSTIVE
+from xpert.evaluation.suite.chosen import ALL
 
 __all__ = [
     "OTHER",
     "PHONE",
     "SELECTED",
     "accuracy_table",
-    "by_base_table",
     "cost_table",
     "differences_table",
     "saved",
     "saved_chart",
+    "share_told",
     "users_table",
 ]
 
@@ -45,7 +45,7 @@ def accuracy_table(rights: Sequence[Mapping[str, Any]]) -> str:
         [
             _phrases(row),
             f"s = {row['similarity']}",
-            *(_share(row["right"][name]) for name in names),
+            *(share_told(row["right"][name]) for name in names),
             row["right"][ALL]["n"],
             points(row["less_exhaustive"]),
             row["less_exhaustive"]["n"],
@@ -56,39 +56,13 @@ def accuracy_table(rights: Sequence[Mapping[str, Any]]) -> str:
     return markdown(header, cells)
 
 
-def by_base_table(columns: Sequence[Mapping[str, Any]]) -> str:
-    """A pool a row, a base a column: right by all axes, by exhaustive search, and the difference on the same users in points."""
-    bases = list(dict.fromkeys(row["base"] for row in columns))
-    by = {(row["base"], row["known_phrases"], row["similarity"]): row for row in columns}
-    places = dict.fromkeys((row["known_phrases"], row["similarity"]) for row in columns)
-    cells = [
-        [
-            f"{known}%",
-            f"s = {similarity}",
-            *(
-                cell
-                for base in bases
-                for row in [by[base, known, similarity]]
-                for cell in (
-                    _share(row["right"][ALL]),
-                    _share(row["right"][EXHAUSTIVE]),
-                    points(row["less_exhaustive"]),
-                )
-            ),
-        ]
-        for known, similarity in places
-    ]
-    header = [text for base in bases for text in (base, f"{base}, {EXHAUSTIVE}", f"{base}, difference in points")]
-    return markdown(["known phrases", "pool", *header], cells)
-
-
 def differences_table(against: Sequence[Mapping[str, Any]]) -> str:
     """Steps saved by the selected model and by another style's, and the difference in points."""
     cells = [
         [
             _phrases(row),
             f"s = {row['similarity']}",
-            *(_share(row["saved"][kind]) for kind in (SELECTED, OTHER)),
+            *(share_told(row["saved"][kind]) for kind in (SELECTED, OTHER)),
             points(row["difference"]),
         ]
         for row in against
@@ -140,8 +114,8 @@ def cost_table(rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[st
 
 
 def _figures(row: Mapping[str, Any]) -> list[str]:
-    saved = [_share(row[name]) for name in ("steps_saved", "seconds_saved")]
-    data = "-" if row["data_saved"] is None else _share(row["data_saved"])
+    saved = [share_told(row[name]) for name in ("steps_saved", "seconds_saved")]
+    data = "-" if row["data_saved"] is None else share_told(row["data_saved"])
     return [f"{row['steps']:.0f}", f"{row['seconds']:.1f} s", *saved, f"{row['phone_j']:.0f} J", data]
 
 
@@ -178,7 +152,8 @@ def _or_dash(value: object) -> object:
     return "-" if value is None else value
 
 
-def _share(one: Mapping[str, float]) -> str:
+def share_told(one: Mapping[str, float]) -> str:
+    """A share and its interval in percent."""
     return f"{100 * one['mean']:.0f}% ({100 * one['low']:.0f} to {100 * one['high']:.0f})"
 
 

@@ -17,16 +17,12 @@ from xpert.evaluation.presets import PARTS_EVALUATED, PROBED_AT
 from xpert.evaluation.results import Table
 from xpert.evaluation.starts import StartsReport, compare_starts, reached
 from xpert.evaluation.suite.chosen import (
-    ALL,
-    EXHAUSTIVE,
-    LLAMA,
-    other_bases,
     other_style,
     pool_mark,
     pool_weights,
-    rights_by_base,
     selected_from,
     selections,
+    summarized,
     trained_pool,
     trainee_folder,
     trainees,
@@ -38,7 +34,6 @@ from xpert.evaluation.suite.start_tables import (
     PHONE,
     SELECTED,
     accuracy_table,
-    by_base_table,
     cost_table,
     differences_table,
     saved,
@@ -65,11 +60,7 @@ def table_5(context: Context) -> Findings:
     }
     rows = [row for user in kept_cells(context, _starts, files) for row in user]
     rows.sort(key=lambda row: preset.known_phrases.index(row["known_phrases"]))
-    rights = [_right(*place, found["right"]) for place, found in chosen.items()]
-    columns = [{"base": LLAMA, **row} for row in rights if row["similarity"] in preset.by_base] + [
-        {"base": row["base"], **_right(row["known_phrases"], row["similarity"], row["right"])}
-        for row in rights_by_base(context)
-    ]
+    rights = [summarized(*place, found["right"]) for place, found in chosen.items()]
     starts = [(*place, SELECTED) for place in chosen]
     starts += [(known, max(preset.similarities), OTHER) for known in preset.known_phrases]
     summaries = [_summary(rows, *start) for start in starts]
@@ -80,7 +71,6 @@ def table_5(context: Context) -> Findings:
                 title="Right model (95% interval over users; exhaustive search for the first of them)",
                 markdown=accuracy_table(rights),
             ),
-            Table(title=f"The same by base, all axes{_left_out(context)}", markdown=by_base_table(columns)),
             Table(
                 title="Fine-tuning to the loss of scratch (means over the users who got there, of the base over all; 95% intervals)",
                 markdown=cost_table(rows, summaries),
@@ -95,7 +85,6 @@ def table_5(context: Context) -> Findings:
         rows={
             "users": rows,
             "right": rights,
-            "right_by_base": columns,
             "summaries": summaries,
             "against_another": against,
             "selected": [{"known_phrases": known, "similarity": s, **found} for (known, s), found in chosen.items()],
@@ -214,18 +203,6 @@ def _texts_needed(context: Context, trainee: Trainee, similarity: int, name: str
     return len(trainee.training) * smallest_part(enough) // PARTS
 
 
-def _right(known_phrases: int, similarity: int, right: Mapping[str, Sequence[bool]]) -> dict[str, Any]:
-    """Shares of users who got the right model, and by how much xpert's is above exhaustive search's on the same users."""
-    values = {name: [float(one) for one in of_users] for name, of_users in right.items()}
-    searched = values[EXHAUSTIVE]
-    return {
-        "known_phrases": known_phrases,
-        "similarity": similarity,
-        "right": {name: asdict(estimate(own)) for name, own in values.items()},
-        "less_exhaustive": asdict(paired_difference(values[ALL][: len(searched)], searched)),
-    }
-
-
 def _summary(rows: Sequence[Mapping[str, Any]], known_phrases: int, similarity: int, kind: str) -> dict[str, Any]:
     """Over users; steps, seconds and texts over those who got to the target, and how many did."""
     own = [
@@ -277,9 +254,3 @@ def _saved_at_least(row: Mapping[str, Any]) -> float:
     """
     most = row["scratch_steps"]
     return round(1 - min(row["steps_selected"] or most, most) / row["steps_base"], 6)
-
-
-def _left_out(context: Context) -> str:
-    """For a title: which bases there are not."""
-    _, missing = other_bases(context.work)
-    return f" (not there: {', '.join(missing)})" if missing else ""

@@ -276,7 +276,7 @@ class DiffusionTrainer:
             accelerator.wait_for_everyone()
 
         job = Run(
-            name=folder.name,
+            name=folder.resolve().name,
             learner=learner,
             n_examples=len(learner.pictures),
             per_step=settings.batch_size * settings.accumulation * accelerator.num_processes,

@@ -292,7 +292,7 @@ class OnnxTrainer:
             save_checkpoint(kept, identity, progress, session, n_bytes)
 
         job = Run(
-            name=folder.name,
+            name=folder.resolve().name,
             learner=learner,
             n_examples=len(data.rows),
             per_step=settings.batch_size * settings.accumulation,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,11 +97,13 @@ def make_pool(
             precision="auto",
             seed=settings.seed,
         )
-        work = out / f".{name}.part"
+        work = out / ".part" / name
         shutil.rmtree(work, ignore_errors=True)
         report = trainer.fit(base, texts, out=work)
         _slim(work)
         work.rename(out / name)
+        with suppress(OSError):  # another process trains there
+            work.parent.rmdir()
         losses[name] = round(report.last_loss, 4)
         say(
             f"{name}: {report.steps} steps, loss {report.first_loss:.3f} -> {report.last_loss:.3f}, {report.seconds:.0f} s"
