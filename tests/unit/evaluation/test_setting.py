@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from xpert.cli import main
@@ -15,10 +16,14 @@ from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.running import PAGE, result_file, run_experiments
 from xpert.evaluation.setting import USUAL, Setting
 from xpert.evaluation.suite import EXPERIMENTS
-from xpert.evaluation.suite.context import Context, EncodedOnce
+from xpert.evaluation.suite.context import Context
+from xpert.evaluation.suite.once import EncodedOnce, SummarizedOnce, read_once
+from xpert.summarizers import load_summarizer
 from xpert.summarizers.encoder import EncoderSummarizer
+from xpert.summarizers.hf import HFSummarizer
 from xpert.testing.fakes import fake_text
 from xpert.testing.tiny_encoder import tiny_encoder
+from xpert.types import AnswerPair
 
 PROMPTS = [f"what is known of subject {i}" for i in range(110)]
 
@@ -100,6 +105,26 @@ def test_a_text_is_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (encoder.encode(["two", "three"])[0] == rows[1]).all()
     assert read == ["three"]
     encoder.close()
+
+
+def test_a_pair_is_summarized_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    summarizer, plain = read_once("zoo:summarizer"), load_summarizer("zoo:summarizer")
+    assert isinstance(summarizer, SummarizedOnce)
+    pairs = [AnswerPair(prompt="", base=f"It is {i}.", other=f"Oh my, it is {i}!") for i in range(4)]
+    expected = plain.summarize(pairs, n_candidates=3)
+    assert (summarizer.name, summarizer.instruction) == (plain.name, plain.instruction)
+    assert np.allclose(summarizer.summarize(pairs[:3]).embeddings, expected.embeddings[:3], atol=1e-5)
+    read: list[AnswerPair] = []
+    summarize = HFSummarizer.summarize
+    monkeypatch.setattr(
+        HFSummarizer, "summarize", lambda self, own, **how: (read.extend(own), summarize(self, own, **how))[1]
+    )
+    assert np.allclose(summarizer.summarize(pairs[::-1]).embeddings, expected.embeddings[::-1], atol=1e-5)
+    assert read == pairs[3:]
+    assert summarizer.summarize(pairs, n_candidates=3).candidates == expected.candidates
+    assert read == pairs[3:] + pairs
+    summarizer.close()
+    plain.close()
 
 
 def test_data_that_are_not_there_leave_no_folder_behind(tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from xpert.catalog import Catalog
 from xpert.evaluation.cast import Cast, ZooCast
 from xpert.evaluation.demo_users import DemoUser
@@ -20,6 +18,7 @@ from xpert.evaluation.presets import Preset
 from xpert.evaluation.results import Chart, Table
 from xpert.evaluation.setting import USUAL, ZOO, Setting
 from xpert.evaluation.sources import Source
+from xpert.evaluation.suite.once import read_once
 from xpert.evaluation.suite.weights import weights_of
 from xpert.explainer import Explainer
 from xpert.modalities import load_modality, modality_of
@@ -30,13 +29,11 @@ from xpert.references import describe
 from xpert.selector import Selector
 from xpert.space import AXES, AxesName
 from xpert.subvectors.contrastive import ContrastiveSubvectors
-from xpert.summarizers import load_summarizer
-from xpert.summarizers.encoder import EncoderSummarizer
 from xpert.tensors.files import write_text
-from xpert.types import Array, Generation
+from xpert.types import Generation
 from xpert.zoo import adapter_names
 
-__all__ = ["N_CANDIDATES", "SUMMARIZER", "Context", "EncodedOnce", "Findings", "selectors_of"]
+__all__ = ["N_CANDIDATES", "SUMMARIZER", "Context", "Findings", "selectors_of"]
 
 SUMMARIZER = "zoo:summarizer"
 N_CANDIDATES = 128
@@ -99,10 +96,9 @@ class Context:
         return self.loaded(self.setting.summarizer)
 
     def loaded(self, summarizer: str) -> Summarizer:
-        """A summarizer by name, loaded once; ``encoder:minilm`` reads every text once, and forgets it when the context is left."""
+        """A summarizer by name, loaded once; some read nothing twice until the context is left (`xpert.evaluation.suite.once`)."""
         if summarizer not in self._summarizers:
-            own = EncodedOnce("minilm") if summarizer == "encoder:minilm" else load_summarizer(summarizer)
-            self._summarizers[summarizer] = own
+            self._summarizers[summarizer] = read_once(summarizer)
         return self._summarizers[summarizer]
 
     @cached_property
@@ -222,14 +218,3 @@ class Context:
 def selectors_of(catalog: Catalog, summarizer: Summarizer) -> dict[AxesName, Selector]:
     """A selector for each choice of axes."""
     return {axes: Selector(catalog, summarizer, axes=axes) for axes in AXES}
-
-
-class EncodedOnce(EncoderSummarizer):
-    """A text encoder that keeps in memory what it has encoded: a draw's texts come again at every similarity and in every mixture."""
-
-    def encode(self, texts: Sequence[str]) -> Array:
-        """As the encoder does, ``(N, D)``."""
-        known: dict[str, Array] = self.__dict__.setdefault("_known", {})
-        if new := [text for text in dict.fromkeys(texts) if text not in known]:
-            known.update(zip(new, super().encode(new), strict=True))
-        return np.stack([known[text] for text in texts]) if texts else super().encode(texts)
