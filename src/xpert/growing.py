@@ -121,7 +121,7 @@ def check_options(catalog: Catalog, given: Mapping[str, Any]) -> None:
         if isinstance(value, Generation) and not _same(value, made):
             raise SettingsError(
                 f"generation: the catalog's models answered with {_differing(made, value)}, got {_differing(value, made)}: a catalog keeps "
-                "one way to answer, so take its own, or explain all models anew, without the catalog, for another"
+                "one way to answer. Leave it out, or explain all models anew, without the catalog, for another"
             )
         if not _same(value, made):
             raise SettingsError(f"{name}: the catalog was made with {made!r}, got {value!r}: leave it out; {_ADVICE}")

@@ -226,8 +226,13 @@ def test_what_cannot_be_done(catalog: Catalog, given: dict[str, Any], error: typ
     ],
 )
 def test_options_that_are_not_the_catalogs(catalog: Catalog, option: str, value: Any) -> None:
-    with pytest.raises(SettingsError, match=rf"{option}: .*leave (it|them) out"):
+    with pytest.raises(SettingsError, match=rf"{option}: .*[Ll]eave (it|them) out"):
         explainer(**{option: value}).extend(catalog, models("poetic"))
+
+
+def test_how_many_are_answered_at_once_is_free(catalog: Catalog) -> None:
+    grown = explainer(generation=Generation(batch_size=3)).extend(catalog, models("poetic"))
+    assert list(grown) == ["friendly", "formal", "poetic"]
 
 
 def test_a_catalog_without_pair_rows_says_what_to_do(catalog: Catalog, tmp_path: Path) -> None:
