@@ -232,6 +232,18 @@ _OF_THE_ZOO: Mapping[str, Preset] = {
             searching_users=1,
             by_base=(90, 50),
             training_steps=400,
+            minutes={
+                "accuracy": 28,
+                "table-1": 0.1,
+                "table-2": 0.1,
+                "table-5": 130,
+                "table-6": 2,
+                "table-7": 129,
+                "table-8": 2,
+                "table-9": 0.2,
+                "figure-7": 1,
+                "figure-15": 1,
+            },
         ),
     )
 }
