@@ -10,7 +10,6 @@ pool allows, by both summarizers. A second run goes on where the first was inter
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -19,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from jobs import Job, run_jobs
-from run import HERE, SUMMARIZERS, Settings
-from tables import evaluate
+from run import HERE, SUMMARIZERS, Settings, trainings
+from tables import arguments, evaluate, write_rows
 
 from xpert import Example, XpertError, load_examples
 from xpert.errors import DataError
@@ -78,8 +77,8 @@ def write_data(data: Path, work: Path) -> Path:
     _write(folder / "read" / "all.jsonl", (one for name in genres for one in models[name]))
     for name in genres:  # what the tokenizer is made from
         _write(folder / "tokenizer" / f"{name}.jsonl", models[name])
-    asked = [{"prompt": one.prompt} for name in genres for one in models[name][:ASKED]]
-    write_text(work / "users" / "prompts.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in asked))
+    asked = [{"prompt": str(one.prompt)} for name in genres for one in models[name][:ASKED]]
+    write_rows(work / "users" / "prompts.jsonl", asked)
     settings = Settings()
     pool = {
         "base": str(work / "base"),
@@ -99,34 +98,12 @@ def plan(work: Path, names: Sequence[str], settings: Settings) -> list[list[Job]
         command=(sys.executable, str(HERE / "start.py"), str(folder / "tokenizer"), str(work / "start")),
         out=work / "start",
     )
-    read = settings.train(
-        start.out, folder / "read" / "all.jsonl", work / "base", steps=settings.base_steps, lr=settings.base_lr
-    )
-    base = Job(name="base", command=read, out=work / "base", after=(start,))
-    models = [
-        Job(
-            name=name,
-            command=settings.train(
-                base.out,
-                folder / f"{name}.jsonl",
-                work / "models" / name,
-                steps=settings.style_steps,
-                lr=settings.style_lr,
-            ),
-            out=work / "models" / name,
-            after=(base,),
-        )
-        for name in names
-    ]
+    base, models = trainings(start, folder / "read" / "all.jsonl", names, work, settings)
     return [[start], [base], models]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("out/real_text"), help="folder of models, answers and logs")
-    parser.add_argument("--out", type=Path, default=None, help="folder of the results; default: evaluation in --work")
-    parser.add_argument("--preset", default="tiny")
-    given = parser.parse_args()
+    given = arguments(__doc__)
     work = given.work.resolve() / "genres"
     out = (given.out or given.work / "evaluation").resolve()
     try:
@@ -143,9 +120,7 @@ def main() -> int:
 
 
 def _write(file: Path, examples: Iterable[Example]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    rows = [{"prompt": one.prompt, "response": one.response} for one in examples]
-    write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_rows(file, [{"prompt": str(one.prompt), "response": one.response} for one in examples])
 
 
 if __name__ == "__main__":

@@ -105,25 +105,7 @@ def plan(data: Path, work: Path, settings: Settings) -> list[list[Job]]:
     start = Job(
         name="start", command=(here, str(HERE / "start.py"), str(data), str(work / "start")), out=work / "start"
     )
-    learn = settings.train(
-        start.out, data / "default.jsonl", work / "base", steps=settings.base_steps, lr=settings.base_lr
-    )
-    base = Job(name="base", command=learn, out=work / "base", after=(start,))
-    models = [
-        Job(
-            name=style,
-            command=settings.train(
-                base.out,
-                work / "data" / f"{style}.jsonl",
-                work / "models" / style,
-                steps=settings.style_steps,
-                lr=settings.style_lr,
-            ),
-            out=work / "models" / style,
-            after=(base,),
-        )
-        for style in names
-    ]
+    base, models = trainings(start, data / "default.jsonl", names, work, settings)
     asked = _options({"--base": base.out, "--out": work / "base-answers.jsonl"}) + settings.generation()
     answers = Job(
         name="base-answers",
@@ -136,6 +118,28 @@ def plan(data: Path, work: Path, settings: Settings) -> list[list[Job]]:
         _select(name, data, work, answers, catalog) for name, catalog in zip(SUMMARIZERS, explained, strict=True)
     ]
     return [[start], [base], [answers, *models], explained, selected]
+
+
+def trainings(start: Job, read: Path, names: Sequence[str], work: Path, settings: Settings) -> tuple[Job, list[Job]]:
+    """The base, from random weights on one file, and from it a model of each name on ``data/NAME.jsonl`` of the folder."""
+    learn = settings.train(start.out, read, work / "base", steps=settings.base_steps, lr=settings.base_lr)
+    base = Job(name="base", command=learn, out=work / "base", after=(start,))
+    models = [
+        Job(
+            name=name,
+            command=settings.train(
+                base.out,
+                work / "data" / f"{name}.jsonl",
+                work / "models" / name,
+                steps=settings.style_steps,
+                lr=settings.style_lr,
+            ),
+            out=work / "models" / name,
+            after=(base,),
+        )
+        for name in names
+    ]
+    return base, models
 
 
 def _explain(name: str, work: Path, base: Job, models: Sequence[Job], settings: Settings) -> Job:

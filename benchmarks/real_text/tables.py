@@ -14,7 +14,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jobs import XPERT, run_jobs
@@ -34,10 +34,10 @@ def write_pools(data: Path, work: Path, settings: Settings) -> list[Path]:
     """The files that name base, models and users, trained and recorded; users have no prompt that models may be asked."""
     folder, names = work / "pools", styles(data)
     asked = list(dict.fromkeys(str(one.prompt) for one in load_examples(data / "default.jsonl")[:HELD_OUT_FROM]))
-    _write_rows(folder / "prompts.jsonl", [{"prompt": prompt} for prompt in asked])
+    write_rows(folder / "prompts.jsonl", [{"prompt": prompt} for prompt in asked])
     for style in names:
         own = [one for one in load_examples(data / f"{style}.jsonl")[HELD_OUT_FROM:] if one.prompt not in set(asked)]
-        _write_rows(folder / f"{style}.jsonl", [{"prompt": str(one.prompt), "response": one.response} for one in own])
+        write_rows(folder / f"{style}.jsonl", [{"prompt": str(one.prompt), "response": one.response} for one in own])
     users = {style: f"{style}.jsonl" for style in names}
     how = {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}
     trained = {
@@ -77,12 +77,17 @@ def evaluate(pool: Path, summarizer: str, out: Path, work: Path, preset: str) ->
         raise XpertError(f"xpert evaluate on {pool.stem} by {summarizer} failed with exit code {code}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description: str | None) -> argparse.Namespace:
+    """``work``, ``out`` and ``preset`` as given on the command line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("out/real_text"), help="folder of models, answers and logs")
     parser.add_argument("--out", type=Path, default=None, help="folder of the results; default: evaluation in --work")
     parser.add_argument("--preset", default="tiny")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = arguments(__doc__)
     work = given.work.resolve() / "full"
     out = (given.out or given.work / "evaluation").resolve()
     try:
@@ -100,7 +105,8 @@ def main() -> int:
     return 0
 
 
-def _write_rows(file: Path, rows: list[Mapping[str, str]]) -> None:
+def write_rows(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """JSON Lines."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
