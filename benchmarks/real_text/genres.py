@@ -110,7 +110,7 @@ def main() -> int:
         pool = write_data(genres(), work)
         names: Mapping[str, str] = json.loads(pool.read_text(encoding="utf-8"))["models"]
         for stage in plan(work, list(names), Settings()):
-            run_jobs(stage, work, at_once=min(len(stage), os.cpu_count() or 1))
+            run_jobs(stage, work)
         for summarizer in SUMMARIZERS.values():
             evaluate(pool, summarizer, out, work / "evaluation", given.preset)
     except XpertError as error:

@@ -46,8 +46,13 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def run_jobs(jobs: Sequence[Job], work: Path, *, at_once: int) -> dict[str, dict[str, Any]]:
-    """Run jobs that do not need each other, ``at_once`` side by side, each on its share of the processor's cores.
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_jobs(jobs: Sequence[Job], work: Path) -> dict[str, dict[str, Any]]:
+    """Run jobs that do not need each other, as many side by side as there are cores, each on its share of them.
 
     Returns:
         Per job, ``seconds`` of wall clock, when it ``ended`` (seconds since the epoch), and its ``output``.
@@ -55,7 +60,8 @@ def run_jobs(jobs: Sequence[Job], work: Path, *, at_once: int) -> dict[str, dict
     Raises:
         xpert.errors.XpertError: A job failed; the others of its kind are finished first.
     """
-    threads = max(1, (os.cpu_count() or 1) // at_once)
+    at_once = min(len(jobs), cores())
+    threads = max(1, cores() // at_once)
     (work / "jobs").mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(at_once) as pool:
         results = list(pool.map(lambda job: _run(job, work / "jobs", threads), jobs))

@@ -224,7 +224,7 @@ def main() -> int:
         write_slices(data, work)
         results: dict[str, dict[str, Any]] = {}
         for stage in plan(data, work, settings):
-            done = run_jobs(stage, work, at_once=min(len(stage), os.cpu_count() or 1))
+            done = run_jobs(stage, work)
             results |= done
             seconds += wall_clock(done)
     except XpertError as error:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -95,7 +94,7 @@ def main() -> int:
         write_slices(data, work)
         for stage in plan(data, work, Settings())[:TRAINING]:
             own = [job for job in stage if job.name != "base-answers"]
-            run_jobs(own, work, at_once=min(len(own), os.cpu_count() or 1))
+            run_jobs(own, work)
         for pool in write_pools(data, work, Settings()):
             for summarizer in SUMMARIZERS.values():
                 evaluate(pool, summarizer, out, work / "evaluation", given.preset)

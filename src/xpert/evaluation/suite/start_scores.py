@@ -49,12 +49,12 @@ def table_6(context: Context) -> Findings:
         rows.append(
             {"known_phrases": known, "start": "scratch", "scores": scores, "less_scratch": None, "facts": facts}
         )
+        said += [{"known_phrases": known, **user} for user in users]
         for similarity in sorted(preset.similarities):
             own = [{**user, "selected": user["selected"][str(similarity)]} for user in users]
             told = {"known_phrases": known, "start": f"selected, s = {similarity}", "similarity": similarity}
             scores, less = _scores(own, "selected").to_dict(), _less_scratch(own).to_dict()
             rows.append({**told, "scores": scores, "less_scratch": less, "facts": _facts(own, "selected")})
-            said += [{"known_phrases": known, "similarity": similarity, **user} for user in own]
     less_names = [f"{name}, less scratch" for name in _NAMES]
     header = ["known phrases", "start", *_NAMES, *less_names, "tells the fact"]
     cells = [
