@@ -57,12 +57,13 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A plot of lines.
+    """A plot of lines, or of points over names.
 
     Attributes:
         title, x_label, y_label: What it shows.
         series: Its lines.
         log: Whether both axes are logarithmic.
+        names: What x = 0, 1, ... stand for, where they are no numbers: the points of a series are not joined then.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Chart:
     y_label: str
     series: Sequence[Series]
     log: bool = False
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +127,15 @@ def read_result(file: Path) -> Result:
         raise DataError(f"{file}: format {newer}, this xpert reads {FORMAT_VERSION}: run it again with this version")
     tables = tuple(_made(Table, one, file) for one in document.pop("tables", ()))
     charts = tuple(
-        _made(Chart, {**one, "series": tuple(_made(Series, line, file) for line in one["series"])}, file)
+        _made(
+            Chart,
+            {
+                **one,
+                "series": tuple(_made(Series, line, file) for line in one["series"]),
+                "names": tuple(one.get("names", ())),
+            },
+            file,
+        )
         for one in document.pop("charts", ())
     )
     return _made(Result, {**document, "tables": tables, "charts": charts}, file)

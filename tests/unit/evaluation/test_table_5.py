@@ -274,6 +274,20 @@ def test_what_is_not_shipped_is_trained_into_the_work_folder(tmp_path: Path, mon
     assert (base, out, settings.similarity, missing) == ("zoo:base", tmp_path / "pools" / "90", 0.9, [styles[1]])
 
 
+@pytest.mark.slow
+def test_models_of_a_pool_are_trained_in_several_workers_and_once(tmp_path: Path) -> None:
+    styles = ("expert-concise-poetic", "elementary-concise-poetic")  # of which none is shipped at 90
+    with Context(preset=replace(PRESETS["tiny"], styles=styles), seed=0, work=tmp_path, workers=2) as context:
+        models = chosen.trained_pool(context, 90)
+        assert context.processes == 2
+        assert [kind_of(model) for model in models.values()] == ["adapter", "adapter"]
+        assert len({describe(model).sha256 for model in models.values()}) == 2
+        before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("adapter_model.safetensors")}
+        assert len(before) == 2
+        assert chosen.trained_pool(context, 90) == models
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
 def test_less_data_is_tried_from_the_selected_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[tuple[Any, ...]] = []
 

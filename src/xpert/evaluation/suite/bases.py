@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xpert.evaluation.experiments.tables import markdown, points
-from xpert.evaluation.results import Table
+from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.suite.chosen import (
     ALL,
     EXHAUSTIVE,
@@ -39,8 +39,27 @@ def table_5_bases(context: Context) -> Findings:
                 markdown=_table(columns),
             )
         ],
+        charts=[_chart(columns, known) for known in context.preset.known_phrases],
         rows={"right": columns},
         weights=by_base_weights(context),
+    )
+
+
+def _chart(columns: Sequence[Mapping[str, Any]], known_phrases: int) -> Chart:
+    """The right model against the similarity of the pools, a base a line."""
+    own = [row for row in columns if row["known_phrases"] == known_phrases]
+
+    def line(base: str) -> Series:
+        its = sorted((row for row in own if row["base"] == base), key=lambda row: row["similarity"])
+        return Series.of_estimates(
+            base, [row["similarity"] for row in its], [row["right"][ALL] for row in its], factor=100
+        )
+
+    return Chart(
+        title=f"Right model by base, {known_phrases}% known phrases",
+        x_label="similarity s, percent",
+        y_label="percent",
+        series=[line(base) for base in dict.fromkeys(row["base"] for row in own)],
     )
 
 

@@ -26,7 +26,12 @@ def table_1(context: Context) -> Findings:
     """The domain of the prompts."""
     rows = prompt_domains.prompt_domains(context.domains, n_prompts=context.preset.set_size)
     table = Table(title="Null-centred (in brackets raw, where it differs)", markdown=prompt_domains.to_table(rows))
-    return Findings(tables=[table], rows=[asdict(row) for row in rows], weights=_of_domains(context))
+    return Findings(
+        tables=[table],
+        charts=[_domains_chart(rows)],
+        rows=[asdict(row) for row in rows],
+        weights=_of_domains(context),
+    )
 
 
 def table_2(context: Context) -> Findings:
@@ -145,3 +150,22 @@ def _settings(context: Context) -> list[Settings]:
     own = Settings(name="its own", eps_orth=said.eps_orth, eps_dec=said.eps_dec, max_candidates=said.max_candidates)
     free = Settings(name=f"its own, {N_CANDIDATES} candidates", eps_orth=said.eps_orth, eps_dec=said.eps_dec)
     return [own, free, Settings(name="the paper's, (0.1, 0.2)", eps_orth=0.1, eps_dec=0.2)]
+
+
+def _domains_chart(rows: Sequence[prompt_domains.DomainRow]) -> Chart:
+    """A model's embeddings by prompts of two domains, beside the two yardsticks: means, and the range over domains."""
+    models = list(dict.fromkeys(row.model for row in rows))
+
+    def series(kind: str, name: str) -> Series:
+        own = [[row.centred for row in rows if (row.kind, row.model) == (kind, model)] for model in models]
+        x, y = list(range(len(models))), [fmean(values) for values in own]
+        return Series(name=name, x=x, y=y, low=[min(values) for values in own], high=[max(values) for values in own])
+
+    told = {"domains": "prompts of two domains", "halves": "two sets of prompts of one", "models": "the other models"}
+    return Chart(
+        title="Distance of a model's embeddings",
+        x_label="model",
+        y_label="cosine distance, null-centred",
+        names=models,
+        series=[series(kind, name) for kind, name in told.items() if any(row.kind == kind for row in rows)],
+    )

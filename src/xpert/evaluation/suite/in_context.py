@@ -20,7 +20,7 @@ from xpert.evaluation.experiments.in_context import (
     domain_user,
 )
 from xpert.evaluation.experiments.tables import markdown
-from xpert.evaluation.results import Table
+from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.merging import prepare, whole_weights, zoo_trainer
@@ -62,6 +62,7 @@ def table_10(context: Context) -> Findings:
             Table(title="Users", markdown=_users(users)),
             Table(title="What was answered to a first test prompt", markdown=_said(users[0])),
         ],
+        charts=[_chart(found)],
         rows={
             "users": [_row(user) for user in users],
             "scores": {name: {m: one.to_dict() for m, one in methods.items()} for name, methods in found.items()},
@@ -126,6 +127,22 @@ def _scores(users: Sequence[DomainAnswers], method: str) -> Scores:
 def _difference(users: Sequence[DomainAnswers], ours: str, theirs: str) -> Scores:
     answers, references, groups = _texts(users, ours)
     return score_difference(answers, _texts(users, theirs)[0], references, groups=groups)
+
+
+def _chart(found: Mapping[str, Mapping[str, Scores]]) -> Chart:
+    """ROUGE-1 of every method, by domain."""
+    return Chart(
+        title="In-context learning and personalization",
+        x_label="domain",
+        y_label="ROUGE-1, 0 to 100",
+        names=list(found),
+        series=[
+            Series.of_estimates(
+                _TOLD[method], range(len(found)), [asdict(scores[method].rouge_1) for scores in found.values()]
+            )
+            for method in METHODS
+        ],
+    )
 
 
 def _markdown(found: Mapping[str, Mapping[str, Scores]]) -> str:
