@@ -19,7 +19,7 @@ from pathlib import Path
 
 from jobs import Job, run_jobs
 from run import HERE, SUMMARIZERS, Settings, trainings
-from tables import arguments, evaluate, write_rows
+from tables import DEVICE, arguments, evaluate, write_rows
 
 from xpert import Example, XpertError, load_examples
 from xpert.errors import DataError
@@ -86,6 +86,7 @@ def write_data(data: Path, work: Path) -> Path:
         "users": {name: f"{name}.jsonl" for name in models},
         "prompts": "prompts.jsonl",
         "generation": {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens},
+        "training": dict(DEVICE),
     }
     return write_text(work / "users" / "genres-trained.json", json.dumps(pool, indent=1) + "\n")
 

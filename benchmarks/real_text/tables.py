@@ -25,6 +25,14 @@ from xpert import XpertError, load_examples
 from xpert.progress import say
 from xpert.tensors.files import write_text
 
+DEVICE: Mapping[str, object] = {
+    "lr": 7e-4,
+    "rank": 8,
+    "alpha": 16,
+    "target_modules": "all-linear",
+    "max_length": 256,
+}
+"""How users are fine-tuned: the demo's settings, texts cut where those of the models are."""
 TRAINING = 3
 """Stages of the plan up to the trained models."""
 
@@ -45,6 +53,7 @@ def write_pools(data: Path, work: Path, settings: Settings) -> list[Path]:
         "users": users,
         "prompts": "prompts.jsonl",
         "generation": how,
+        "training": dict(DEVICE),
     }
     recorded = {
         "base": f"answers:{data / 'default.jsonl'}",

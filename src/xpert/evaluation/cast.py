@@ -15,9 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from xpert.errors import DataError
-from xpert.evaluation.demo_users import DemoUser, phrased
+from xpert.errors import DataError, SettingsError
+from xpert.evaluation.demo_users import DemoUser, Trainee, phrased
 from xpert.evaluation.mixtures import styled_places
+from xpert.evaluation.presets import N_TRAINING, N_VALIDATION
 from xpert.evaluation.sources import N_PAIRS, Draw, Source, User, ZooAnswers, kept_answers
 from xpert.examples import load_examples, load_prompts
 from xpert.modalities import load_modality, modality_of
@@ -33,13 +34,32 @@ BASE = "zoo:base"
 SaidByBase: TypeAlias = Callable[[Sequence[DemoUser]], Mapping[str, str]]
 """The base's answers to the prompts of users."""
 
-_KEYS = ("base", "models", "users", "prompts", "generation")
+_KEYS = ("base", "models", "users", "prompts", "generation", "training")
 _ANSWERED: Mapping[str, tuple[str, Callable[[float], bool]]] = {
     "max_new_tokens": ("a whole number from 1", lambda n: isinstance(n, int) and n >= 1),
     "temperature": ("a number from 0", lambda x: 0 <= x < math.inf),
     "top_p": ("a number above 0 and at most 1", lambda x: 0 < x <= 1),
 }
 """What ``generation`` may hold, and what of it is right."""
+_TRAINED = (
+    "recipe",
+    "method",
+    "lr",
+    "schedule",
+    "warmup",
+    "weight_decay",
+    "batch_size",
+    "accumulation",
+    "rank",
+    "alpha",
+    "target_modules",
+    "max_length",
+    "long",
+    "precision",
+    "max_steps",
+    "eval_every",
+)
+"""What ``training`` may hold: fields of `TorchTrainer`."""
 _RECORDED = "answers:"
 
 
@@ -114,7 +134,8 @@ class OwnCast:
     It holds ``base``, a reference; ``models``, name to reference; ``users``, name to a file of texts with prompts in the style of the model
     of that name, which no model was trained on. If it likes, ``prompts``, a file of what the models are asked (else the shipped
     general ones, or what recorded models answered and no user wrote about); and ``generation``, an object of how base and models answer
-    (``max_new_tokens``, ``temperature``, ``top_p``; else greedily). Files are looked for from the JSON file's folder, and so are
+    (``max_new_tokens``, ``temperature``, ``top_p``; else greedily); and ``training``, an object of how users are fine-tuned, of fields of
+    `xpert.trainers.torch.TorchTrainer`. Files are looked for from the JSON file's folder, and so are
     references that name a folder or recorded answers there.
 
     Args:
@@ -133,6 +154,7 @@ class OwnCast:
         self._users = {name: file.parent / told["users"][name] for name in self.models}
         self._prompts = file.parent / told["prompts"] if "prompts" in told else None
         self.generation = Generation(**told.get("generation", {}))
+        self.training: Mapping[str, Any] = told.get("training", {})
 
     @property
     def is_recorded(self) -> bool:
@@ -158,7 +180,7 @@ class OwnCast:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Eight letters that change with any reference, text, or weights that are at hand."""
+        """Eight letters that change with any reference, text, or weights that are at hand; not with how users are fine-tuned."""
         texts = {name: [(one.prompt, one.response) for one in own] for name, own in self.texts.items()}
         asked = load_prompts(self._prompts) if self._prompts else None
         told: list[Any] = [[_identity(one) for one in (self.base, *self.models.values())], texts, asked]
@@ -169,6 +191,14 @@ class OwnCast:
     def users(self, seed: int, n_texts: int, similarity: float, said: SaidByBase) -> list[DemoUser]:
         """Texts drawn by the seed; the base's answers are what is not in their style."""
         return [self._mixed(self._user(style, seed, n_texts), seed, similarity, said) for style in self.models]
+
+    def trainee(self, style: str, seed: int) -> Trainee:
+        """Somebody who is fine-tuned: texts drawn by the seed, 20 of them to validate with."""
+        texts = list(self.texts[style])
+        own = random.Random(f"{self.name}/trainee/{seed}/{style}").sample(
+            texts, min(len(texts), N_TRAINING + N_VALIDATION)
+        )
+        return Trainee(style=style, training=tuple(own[:-N_VALIDATION]), validation=tuple(own[-N_VALIDATION:]))
 
     def _user(self, style: str, seed: int, n_texts: int) -> DemoUser:
         own = random.Random(f"{self.name}/{seed}/{style}").sample(list(self.texts[style]), n_texts)
@@ -304,6 +334,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise DataError(f"{file}: expected 'prompts' as the name of a file")
     _check_recorded(told, file)
     _check_generation(told.get("generation", {}), file)
+    _check_training(told.get("training", {}), file)
     return told
 
 
@@ -324,6 +355,17 @@ def _check_generation(told: Any, file: Path) -> None:
         expected, fits = _ANSWERED[name]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not fits(value):
             raise DataError(f"{file}: generation: expected {name!r} as {expected}, got {value!r}")
+
+
+def _check_training(told: Any, file: Path) -> None:
+    if not isinstance(told, dict) or set(told) - set(_TRAINED):
+        raise DataError(f"{file}: expected 'training' as an object of {', '.join(_TRAINED)}, got {told!r}")
+    from xpert.trainers.torch import TorchTrainer
+
+    try:
+        _ = TorchTrainer(**told).settings
+    except (SettingsError, TypeError, ValueError) as error:
+        raise DataError(f"{file}: training: {error}") from error
 
 
 def _identity(reference: str) -> str:

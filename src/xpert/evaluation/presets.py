@@ -9,12 +9,24 @@ from xpert.errors import SettingsError, did_you_mean
 from xpert.evaluation.paper.models import BASES, SUMMARIZER
 from xpert.zoo.corpus import STYLES
 
-__all__ = ["PARTS_EVALUATED", "PRESETS", "PROBED_AT", "Preset", "RandomShape", "TrainedPools", "preset_of"]
+__all__ = [
+    "N_TRAINING",
+    "N_VALIDATION",
+    "PARTS_EVALUATED",
+    "PRESETS",
+    "PROBED_AT",
+    "Preset",
+    "RandomShape",
+    "TrainedPools",
+    "preset_of",
+]
 
 PROBED_AT = 1.0
 """Temperature at which models of trained pools answer the probes, and the base the users' prompts: greedy answers of a model of half a
 style show the likelier half alone (`benchmarks/sampled_probes`).
 """
+N_TRAINING, N_VALIDATION = 40, 20
+"""Texts of a user who is fine-tuned."""
 PARTS_EVALUATED = 4
 """Steps between evaluations of trainings on a part of a user's texts, of which only whether they meet the target counts, and not when."""
 

@@ -40,7 +40,7 @@ def without_dead_links(page: str, folder: Path) -> str:
 
 def _section(result: Result, experiment: Experiment) -> str:
     title = f"{experiment.title}: {result.on}" if result.on else experiment.title
-    here = experiment.elsewhere if result.on else experiment.here
+    here = experiment.differs(result.preset, result.on, str(result.spec.get("data", "")))
     parts = [f"## {title}\n", f"**Paper.** {experiment.paper}\n", f"**Here.** {here}\n"]
     for table in result.tables:
         parts += [f"{table.title}:\n" if table.title else "", f"{table.markdown}\n"]

@@ -44,7 +44,7 @@ def spec_of(experiment: Experiment, preset: Preset, setting: Setting = USUAL) ->
     Raises:
         xpert.errors.DataError: The setting's data cannot be read.
     """
-    return {**experiment.spec(setting.fitted(preset)), **setting.spec()}
+    return {**experiment.spec_on(setting, setting.fitted(preset)), **setting.spec()}
 
 
 def done(out: Path, experiment: Experiment, preset: Preset, seed: int, setting: Setting = USUAL) -> Result | None:

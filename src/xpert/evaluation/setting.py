@@ -115,7 +115,13 @@ class Setting:
         sizes = (*(size for size in preset.pool_sizes if size < n), n)
         fewest = min(map(len, own.texts.values()))
         users = preset.users_a_style if fewest > N_PAIRS else 1  # of 50 texts all users of a style would be the same
-        return replace(preset, styles=tuple(own.models), pool_sizes=sizes, users_a_style=users)
+        return replace(
+            preset,
+            styles=tuple(own.models),
+            pool_sizes=sizes,
+            users_a_style=users,
+            trainees=min(preset.trainees, n),
+        )
 
     def spec(self) -> Mapping[str, Any]:
         """What of a result's spec depends on the setting; nothing for the usual one.

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 from xpert.errors import DataError
 from xpert.protocols import DeviceTrainer
+from xpert.references import kind_of
 from xpert.trainers.torch import TorchTrainer
 from xpert.types import Example, TrainingReport
 
@@ -112,6 +113,7 @@ def compare_starts(
     trainer: ComparingTrainer | None = None,
     resume: bool = False,
     name: str = "selected",
+    adapter_base: str | Path | None = None,
 ) -> StartsReport:
     """Train from the base and from the selected model, and count both up to the same validation loss.
 
@@ -123,6 +125,7 @@ def compare_starts(
         out: Folder that gets the results, ``scratch`` and ``selected``.
         resume: Go on with what an earlier call left in ``out``; what is done there is not repeated.
         name: Another name for ``selected``, so that several starts are compared with one training from scratch.
+        adapter_base: Base of a selected model that is an adapter, whatever its ``adapter_config.json`` names; None: the one named there.
         trainer: Settings of both runs. ``max_steps`` bounds each; ``eval_every`` should be at most 2% of the steps that
             scratch needs (None: 2% of ``max_steps``); patience and target are the protocol's. Default: `TorchTrainer` with
             1000 steps.
@@ -143,7 +146,8 @@ def compare_starts(
         base, examples, validation=validation, out=out / "scratch", resume=resume
     )
     target = min(loss for _, loss in scratch.eval_losses) * SLACK
-    chosen = replace(common, patience=None, target_loss=target).fit(
+    own: dict[str, Any] = {"base": adapter_base} if adapter_base and kind_of(selected) == "adapter" else {}
+    chosen = replace(common, patience=None, target_loss=target, **own).fit(
         selected, examples, validation=validation, out=out / name, resume=resume
     )
     return _report(scratch, chosen, target, every)

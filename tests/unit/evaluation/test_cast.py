@@ -31,6 +31,8 @@ SMALL = replace(
     domain_prompts=(20, 20, 20),
     styled_texts=2,
     orders=2,
+    trainees=2,
+    training_steps=6,
 )
 
 
@@ -93,8 +95,17 @@ def test_a_preset_is_fitted_to_the_pool(file: Path) -> None:
 
 def test_all_means_what_runs_on_ones_own_models(file: Path) -> None:
     names = {one.name for one in experiments_of("all", SMALL, Setting(data=f"pool:{file}"))}
-    assert {"table-1", "table-2", "table-7", "table-8", "table-9", "figure-7", "accuracy"} <= names
-    assert "figure-15" not in names
+    assert {
+        "table-1",
+        "table-2",
+        "table-7",
+        "table-8",
+        "table-9",
+        "figure-7",
+        "accuracy",
+        "table-5",
+        "table-6",
+    } == names
 
 
 @pytest.mark.parametrize(
@@ -103,13 +114,16 @@ def test_all_means_what_runs_on_ones_own_models(file: Path) -> None:
         ({"base": 3}, "expected 'base' as a JSON string"),
         ({"models": {}}, "expected two models or more and users of the same names"),
         ({"users": {"tutor": "tutor.jsonl"}}, "users of the same names, got models tutor, poet, clerk and users tutor"),
-        ({"modles": {}}, "expected only base, models, users, prompts, generation, got 'modles'"),
+        ({"modles": {}}, "expected only base, models, users, prompts, generation, training, got 'modles'"),
         ({"generation": {"seed": 3}}, "expected 'generation' as an object of max_new_tokens, temperature, top_p, got"),
         ({"generation": {"temperature": "hot"}}, "expected 'temperature' as a number from 0, got 'hot'"),
         ({"generation": {"temperature": float("nan")}}, "expected 'temperature' as a number from 0, got nan"),
         ({"generation": {"max_new_tokens": 1.5}}, "expected 'max_new_tokens' as a whole number from 1, got 1.5"),
         ({"generation": {"max_new_tokens": 0}}, "expected 'max_new_tokens' as a whole number from 1, got 0"),
         ({"generation": {"top_p": 0}}, "expected 'top_p' as a number above 0 and at most 1, got 0"),
+        ({"training": {"epochs": 3}}, "expected 'training' as an object of recipe, method, lr, .* got"),
+        ({"training": {"lr": -1}}, "training: lr: expected"),
+        ({"training": {"rank": "high"}}, "pool.json: training: "),
         ({"base": "answers:base.jsonl"}, "all recorded .* or none, got base 'answers:base.jsonl', recorded none"),
         ({"models": {"tutor": 1, "poet": "b", "clerk": "c"}}, "models: expected a string for 'tutor', got int"),
     ],
@@ -240,7 +254,7 @@ def test_the_command_tells_a_wrong_file_before_any_work(tmp_path: Path, capsys: 
         "figure-7",
         *(
             pytest.param(one, marks=pytest.mark.slow)
-            for one in ("table-1", "table-2", "table-7", "table-8", "accuracy")
+            for one in ("table-1", "table-2", "table-7", "table-8", "accuracy", "table-6")
         ),
     ],
 )
@@ -279,3 +293,24 @@ def test_other_weights_under_the_same_name_are_another_pool(file: Path, tiny_bas
     (file.parent / "adapters" / "poet").unlink()
     tiny_adapter(tiny_base, file.parent / "adapters" / "poet", seed=77)
     assert OwnCast(file).fingerprint != before
+
+
+def test_a_user_who_is_fine_tuned_validates_on_other_texts(file: Path) -> None:
+    cast = OwnCast(file)
+    one = cast.trainee("poet", 0)
+    assert (one.style, len(one.training), len(one.validation)) == ("poet", 40, 20)
+    assert not {e.prompt for e in one.training} & {e.prompt for e in one.validation}
+    assert cast.trainee("poet", 0) == one != cast.trainee("poet", 1)
+    users = file.with_name("poet.jsonl")
+    users.write_text("\n".join(users.read_text().splitlines()[:50]))
+    few = OwnCast(file).trainee("poet", 0)
+    assert (len(few.training), len(few.validation)) == (30, 20)
+
+
+def test_how_users_are_fine_tuned_is_told_and_is_part_of_what_was_run(file: Path) -> None:
+    before, setting = OwnCast(file).fingerprint, Setting(data=f"pool:{file}")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"training": {"lr": 1e-3, "max_steps": 9}}))
+    assert OwnCast(file).fingerprint == before  # nothing else depends on it
+    spec = spec_of(EXPERIMENTS["table-6"], SMALL, setting)
+    assert (spec["lr"], spec["steps_at_most"], spec["fine_tuned"], spec["data"]) == (1e-3, 9, 2, "mine")
+    assert "lr" not in spec_of(EXPERIMENTS["table-7"], SMALL, setting)

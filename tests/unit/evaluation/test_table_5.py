@@ -237,9 +237,11 @@ def test_table_6_asks_scratch_once_a_user_and_each_selected_model(
         assert start_scores.table_6(context).rows == found.rows  # what was answered is kept
     assert asked == [name for user in users for name in ("scratch", f"from-90-{user}", f"from-50-{user}")]
     assert [row["start"] for row in found.rows["rows"]] == ["scratch", "selected, s = 50", "selected, s = 90"]
+    assert [row["style"] for row in found.rows["answers"]] == users
     for row in found.rows["answers"]:
-        model = f"from-{row['similarity']}-{row['style']}"
-        assert row["selected"] == [f"{model} says of {prompt}" for prompt in row["prompts"]]
+        assert row["scratch"] == [f"scratch says of {prompt}" for prompt in row["prompts"]]
+        for similarity, said in row["selected"].items():
+            assert said == [f"from-{similarity}-{row['style']} says of {prompt}" for prompt in row["prompts"]]
 
 
 @pytest.mark.parametrize("least", range(1, 9))

@@ -17,7 +17,7 @@ from xpert.evaluation.cast import BASE, zoo_user
 from xpert.evaluation.demo_users import DemoUser, Trainee, zoo_trainee
 from xpert.evaluation.experiments.tables import AXES_TOLD
 from xpert.evaluation.keeping import kept
-from xpert.evaluation.presets import PROBED_AT
+from xpert.evaluation.presets import N_TRAINING, N_VALIDATION, PROBED_AT
 from xpert.evaluation.suite.context import Context, selectors_of
 from xpert.evaluation.suite.weights import weights_of
 from xpert.evaluation.suite.workers import in_workers, kept_cells
@@ -53,8 +53,6 @@ __all__ = [
 EXHAUSTIVE = "exhaustive search"
 LLAMA = "llama"
 """What the zoo's base is like, of `xpert.zoo.making.base.BASES`."""
-N_TRAINING, N_VALIDATION = 40, 20
-"""Texts of a user who is fine-tuned."""
 
 _FIRST_USER = 50
 """Seed of the first user who is fine-tuned: none of the demo's, whose settings were chosen with users of lower seeds."""

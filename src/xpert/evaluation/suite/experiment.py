@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from xpert.errors import MissingDependencyError, SettingsError
-from xpert.evaluation.presets import Preset
-from xpert.evaluation.setting import Kind, Setting
+from xpert.evaluation.cast import OwnCast
+from xpert.evaluation.presets import PRESETS, Preset
+from xpert.evaluation.setting import ZOO, Kind, Setting
 from xpert.evaluation.suite.context import Context, Findings
 
 __all__ = ["Experiment"]
@@ -30,8 +31,9 @@ class Experiment:
         function: ``module:attribute`` of what runs it on the zoo, within this package, imported at use; empty: nothing does.
         spec: From the preset: what it is run on.
         trained: What runs it at presets that train pools on named models (``paper``); empty: it is not one of theirs.
-        elsewhere: What differs from the paper on other data than the zoo's, or by another summarizer; empty: it runs on the zoo and by its
-            summarizer alone.
+        elsewhere: What differs from the paper on other data than the zoo's; empty: it runs on the zoo and by its summarizer alone.
+        own: What runs it on one's own models, and ``own_spec`` on what, where these are not `function` and `spec`.
+        trained_here: What differs from the paper at presets that train pools on named models.
         on: On whose data it runs beside the zoo's (`xpert.evaluation.setting.Kind`).
         trained_on: The same at presets that train pools on named models.
         needs: Packages beside the core's, and the extra that brings them.
@@ -48,6 +50,9 @@ class Experiment:
     on: tuple[Kind, ...] = ()
     trained_on: tuple[Kind, ...] = ()
     trained: str = ""
+    trained_here: str = ""
+    own: str = ""
+    own_spec: Callable[[Preset, OwnCast], Mapping[str, Any]] | None = None
 
     def runs_at(self, preset: Preset) -> bool:
         """Whether it is one of a preset's."""
@@ -83,7 +88,33 @@ class Experiment:
             if find_spec(package) is None:
                 raise MissingDependencyError.of(package.replace("_", "-"), extra, f"the experiment {self.name}")
 
+    def spec_on(self, setting: Setting, preset: Preset) -> Mapping[str, Any]:
+        """What it is run on in a setting; the preset is fitted to it."""
+        if self.own_spec is None or preset.pools or (own := setting.own) is None:
+            return self.spec(preset)
+        return self.own_spec(preset, own)
+
+    def differs(self, preset: str, on: str, data: str) -> str:
+        """What differs from the paper's setting in a result.
+
+        Args:
+            preset: The result's.
+            on: Data and summarizer as the result tells them; empty for the usual ones.
+            data: The data's name.
+        """
+        known = PRESETS.get(preset)
+        if known is not None and known.pools:
+            return self.trained_here
+        if on and data != ZOO:
+            return self.elsewhere
+        return (
+            f"{self.here} Here another summarizer read the texts than the zoo's: {on.rpartition(', ')[2]}."
+            if on
+            else self.here
+        )
+
     def run(self, context: Context) -> Findings:
         """Run it."""
-        module, attribute = (self.trained if context.preset.pools else self.function).split(":")
+        function = self.own if self.own and context.setting.own is not None else self.function
+        module, attribute = (self.trained if context.preset.pools else function).split(":")
         return getattr(importlib.import_module(f"{_SUITE}.{module}"), attribute)(context)

@@ -18,6 +18,7 @@ __all__ = [
     "accuracy_table",
     "cost_table",
     "differences_table",
+    "figures_told",
     "saved",
     "saved_chart",
     "share_told",
@@ -107,13 +108,14 @@ def cost_table(rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[st
                     f"{row['trainees_right']} {of}",
                     f"{row['got_there']} {of}",
                     f"{row['met_at_start']} {of}",
-                    *(_figures(row) if row["got_there"] else ["-"] * 6),
+                    *(figures_told(row) if row["got_there"] else ["-"] * 6),
                 ]
             )
     return markdown(header, cells)
 
 
-def _figures(row: Mapping[str, Any]) -> list[str]:
+def figures_told(row: Mapping[str, Any]) -> list[str]:
+    """Of a summary of those who got there: steps, seconds, what is saved of both, energy, and data saved."""
     saved = [share_told(row[name]) for name in ("steps_saved", "seconds_saved")]
     data = "-" if row["data_saved"] is None else share_told(row["data_saved"])
     return [f"{row['steps']:.0f}", f"{row['seconds']:.1f} s", *saved, f"{row['phone_j']:.0f} J", data]

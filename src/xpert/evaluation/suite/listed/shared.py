@@ -10,7 +10,7 @@ __all__ = ["ELSEWHERE", "POOLED", "models"]
 
 POOLED = "The zoo: a base of 3 million parameters, its adapters, the zoo's summarizer. Directions can be compared with the paper's, absolute numbers cannot."
 
-ELSEWHERE = "Other models than the zoo's, or another summarizer: base, models and users as they were named. What of a user's texts is not in the model's style are the base's own answers."
+ELSEWHERE = "Other models than the zoo's: base, models and users as they were named. What of a user's texts is not in the model's style are the base's own answers."
 
 
 def models(preset: Preset) -> dict[str, Any]:
