@@ -64,8 +64,8 @@ bench: $(BIN)/.dev  ## recorded real text through the encoder (needs XPERT_REAL_
 bench-real-text: $(BIN)/.dev  ## real text, models trained on it, both summarizers: about 30 minutes (needs XPERT_REAL_TEXT)
 	$(BIN)/python benchmarks/real_text/run.py
 
-results: $(BIN)/.dev  ## docs/results.md, its JSON and plots: the experiments that are not done yet, at the smallest size
-	$(BIN)/xpert evaluate all --preset tiny --out docs --work out/evaluation
+results: $(BIN)/.dev  ## the paper's experiments at the smallest size, into out/results: about an hour; a second run goes on
+	$(BIN)/xpert evaluate all --preset tiny --out out/results --work out/evaluation
 
 clean:
 	rm -rf $(VENV) out site build dist

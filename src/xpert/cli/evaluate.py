@@ -125,9 +125,10 @@ def draw(result: Result, out: Path) -> None:
 
 
 def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int, setting: Any) -> Outcome:
-    from xpert.evaluation.running import done, spec_of
+    from xpert.evaluation.running import done, in_the_way, spec_of
 
     there = {one.name: done(out, one, size, seed, setting) is not None for one in chosen}
+    others = {one.name: found for one in chosen if (found := in_the_way(out, one, size, seed, setting))}
     minutes = size.minutes if setting.is_usual else {}
     specs = {one.name: spec_of(one, size, setting) for one in chosen}
     document = {
@@ -148,11 +149,12 @@ def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int, setting: Any) 
         (
             one.name,
             one.title,
-            "done" if there[one.name] else "to do",
+            "done" if there[one.name] else f"at {other.preset}, seed {other.seed}: another --out" if other else "to do",
             f"{minutes[one.name]:g}" if one.name in minutes else "",
             ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in specs[one.name].items()),
         )
         for one in chosen
+        for other in [others.get(one.name)]
     ]
     told = (
         [

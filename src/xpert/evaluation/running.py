@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from xpert.errors import DataError
+from xpert.errors import DataError, SettingsError
 from xpert.evaluation.manifest import manifest
 from xpert.evaluation.presets import Preset
 from xpert.evaluation.results import Result, read_result, write_result
@@ -18,7 +18,7 @@ from xpert.evaluation.suite.workers import check_workers
 from xpert.progress import say
 from xpert.tensors.files import write_text
 
-__all__ = ["PAGE", "done", "result_file", "result_files", "run_experiments", "spec_of", "write_page"]
+__all__ = ["PAGE", "done", "in_the_way", "result_file", "result_files", "run_experiments", "spec_of", "write_page"]
 
 PAGE = "results.md"
 
@@ -63,6 +63,17 @@ def done(out: Path, experiment: Experiment, preset: Preset, seed: int, setting: 
     return found if same else None
 
 
+def in_the_way(out: Path, experiment: Experiment, preset: Preset, seed: int, setting: Setting = USUAL) -> Result | None:
+    """The result that lies where an experiment's would be written, if it is of another preset or seed.
+
+    Raises:
+        xpert.errors.DataError: What lies there cannot be read.
+    """
+    file = result_file(out, experiment.name, setting)
+    found = read_result(file) if file.is_file() else None
+    return found if found is not None and (found.preset, found.seed) != (preset.name, seed) else None
+
+
 def run_experiments(
     experiments: Sequence[Experiment],
     preset: Preset,
@@ -91,7 +102,8 @@ def run_experiments(
         Results in the order of the experiments, those that were there before too.
 
     Raises:
-        xpert.errors.SettingsError: An experiment does not run in the setting, or there are no workers; found before any is run.
+        xpert.errors.SettingsError: An experiment does not run in the setting, there are no workers, or a result of another preset or seed lies where
+            one would be written; found before any is run.
         xpert.errors.DataError: The setting's data cannot be read; found before any is run.
         xpert.errors.MissingDependencyError: An experiment needs what is not installed; found before any is run.
         xpert.errors.XpertError: Whatever an experiment raises; the results before it are written.
@@ -104,6 +116,7 @@ def run_experiments(
     waiting = [one for one in experiments if found[one.name] is None]
     for one in waiting:
         one.check()
+    _check_room(out, waiting, preset, seed, setting)
     fitted = setting.fitted(preset)
     with Context(preset=fitted, seed=seed, work=work, setting=setting, workers=workers) as context:
         for number, one in enumerate(waiting, start=1):
@@ -117,6 +130,16 @@ def run_experiments(
             write_page(out)
     write_page(out)  # an earlier run may have been interrupted before it
     return [result for one in experiments if (result := found[one.name]) is not None]
+
+
+def _check_room(out: Path, waiting: Sequence[Experiment], preset: Preset, seed: int, setting: Setting) -> None:
+    """That nothing of another preset or seed would be written over: it may have taken hours."""
+    for one in waiting:
+        if found := in_the_way(out, one, preset, seed, setting):
+            raise SettingsError(
+                f"{result_file(out, one.name, setting)} is of the preset {found.preset}, seed {found.seed}, which a run at {preset.name}, seed {seed}, "
+                "would write over: give another --out, or delete it"
+            )
 
 
 def write_page(out: Path) -> Path:

@@ -156,8 +156,17 @@ def test_an_interrupted_run_goes_on_where_it_was(two: dict[str, Any], tmp_path: 
 
 
 @pytest.mark.parametrize("options", [{"seed": 1}, {"preset": PRESETS["small"]}])
-def test_another_seed_or_preset_is_another_result(two: dict[str, Any], tmp_path: Path, options: Any) -> None:
+def test_a_result_of_another_seed_or_preset_is_not_written_over(
+    two: dict[str, Any], tmp_path: Path, options: Any
+) -> None:
     go(two, tmp_path)
+    before = result_file(tmp_path, "second").read_bytes()
+    result_file(tmp_path, "first").unlink()
+    with pytest.raises(SettingsError, match=r"second.json is of the preset tiny, seed 0, which a run at .*--out"):
+        go(two, tmp_path, **options)
+    assert two["state"]["ran"] == ["first", "second"]
+    assert result_file(tmp_path, "second").read_bytes() == before
+    result_file(tmp_path, "second").unlink()
     go(two, tmp_path, **options)
     assert two["state"]["ran"] == ["first", "second"] * 2
 
