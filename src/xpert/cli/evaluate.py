@@ -38,9 +38,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be
 Data = Annotated[
     str | None,
     typer.Option(
-        metavar="zoo|hub|FOLDER|genres:FOLDER|pool:FILE",
+        metavar="zoo|hub|hub:NAME,NAME|FOLDER|genres:FOLDER|pool:FILE",
         show_default="zoo; hub, for paper",
-        help="Whose texts: the zoo's; a folder of recorded answers, default.jsonl and a STYLE.jsonl each; a folder of passages, a GENRE.jsonl each; your own models and users, as a JSON file names them; the paper's, from the Hub.",
+        help="Whose texts: the zoo's; a folder of recorded answers, default.jsonl and a STYLE.jsonl each; a folder of passages, a GENRE.jsonl each; your own models and users, as a JSON file names them; the paper's, from the Hub, or others of its data sets by name (--preset paper).",
     ),
 ]
 SummarizerName = Annotated[

@@ -62,26 +62,26 @@ def plan(size: Preset, setting: Setting) -> Outcome:
 
 
 def _data(size: Preset, setting: Setting) -> tuple[int, list[dict[str, Any]]]:
-    """Styles, and the data sets with what is downloaded of them; several parts of one repository are downloaded once."""
-    from xpert.evaluation.paper.hub import STYLES, hub_data
-    from xpert.evaluation.setting import HUB
+    """Styles, and the data sets with what is downloaded of them; parts of one repository are read in one pass."""
+    from xpert.evaluation.paper.draws import n_needed
+    from xpert.evaluation.paper.hub import hub_data
     from xpert.evaluation.unpaired import mixtures_of_two
 
-    if setting.data != HUB:
+    if (names := setting.hub) is None:
         source = setting.source()
         return len(source.styles), [
             {"name": setting.data_name, "repository": None, "rows": None, "bytes": 0, "note": ""}
         ]
     assert size.pools is not None
-    needed = size.pools.training + 50 * size.users_a_style + -(-size.pools.training // len(STYLES))
+    needed = n_needed(len(names), n_training=size.pools.training, users_a_style=size.users_a_style)
     found: list[dict[str, Any]] = []
-    for one in map(hub_data, STYLES):
+    for one in map(hub_data, names):
         again = any(other["repository"] == one.repository for other in found)
         bytes_ = 0 if again else one.planned_bytes(needed)
         found.append(
             {"name": one.name, "repository": one.repository, "rows": needed, "bytes": bytes_, "note": one.note}
         )
-    return len(STYLES) + len(mixtures_of_two(STYLES)), found
+    return len(names) + len(mixtures_of_two(names)), found
 
 
 def _model(reference: str) -> dict[str, Any]:

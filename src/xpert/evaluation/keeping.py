@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from xpert.errors import DataError
 from xpert.tensors.files import write_text
 
-__all__ = ["kept", "read_kept"]
+__all__ = ["kept", "mark_of", "read_kept"]
 
 
 def kept(file: Path, make: Callable[[], Any]) -> Any:
@@ -28,6 +30,15 @@ def kept(file: Path, make: Callable[[], Any]) -> Any:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(told) + "\n")
     return read_kept(file)
+
+
+def mark_of(*parts: Any) -> str:
+    """Twelve letters that change with any of the parts (JSON values and dataclasses), for the name of a file that depends on them.
+
+    >>> mark_of("one", 1) == mark_of("one", 1), mark_of("one", 1) == mark_of("one", 2)
+    (True, False)
+    """
+    return hashlib.sha256(json.dumps(parts, default=asdict).encode()).hexdigest()[:12]
 
 
 def read_kept(file: Path) -> Any:

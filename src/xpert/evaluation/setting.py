@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from xpert.errors import DataError
 from xpert.evaluation.cast import OwnCast
+from xpert.evaluation.paper.hub import STYLES, hub_data
 from xpert.evaluation.presets import Preset
 from xpert.evaluation.sources import N_PAIRS, FolderAnswers, Source, fingerprint
 from xpert.evaluation.unpaired import read_genres
@@ -30,8 +31,8 @@ class Setting:
     Attributes:
         data: ``zoo``; ``FOLDER`` (or ``style_qa:FOLDER``), of recorded answers to the same prompts: ``default.jsonl`` and one
             ``STYLE.jsonl`` a style; or ``genres:FOLDER``, of passages that answer nothing, one ``GENRE.jsonl`` a genre; or ``pool:FILE.json``, one's
-            own models and users (`xpert.evaluation.cast.OwnCast`); or ``hub``, for pools that are trained: the
-            paper's real-world data sets (`xpert.evaluation.paper.hub`).
+            own models and users (`xpert.evaluation.cast.OwnCast`); or, for pools that are trained, ``hub``: the paper's real-world
+            data sets, or ``hub:NAME,NAME``: two or more by name, a style each (`xpert.evaluation.paper.hub`).
         summarizer: By name.
     """
 
@@ -45,19 +46,48 @@ class Setting:
 
     @property
     def kind(self) -> Kind:
-        """Whose data they are."""
-        if self.data in (HUB, ZOO):
-            return "hub" if self.data == HUB else "zoo"
+        """Whose data they are.
+
+        Raises:
+            xpert.errors.ReferenceNotFoundError: As `hub`.
+            xpert.errors.DataError: As `hub` and `own`.
+        """
+        if self.data == ZOO:
+            return "zoo"
+        if self.hub is not None:
+            return "hub"
         if (own := self.own) is None:
             return "texts"
         return "recorded" if own.is_recorded else "pool"
 
     @property
     def data_name(self) -> str:
-        """The data without the place where they lie: ``zoo``, or the folder's name."""
+        """The data without the place where they lie: ``zoo``, ``hub``, ``hub:NAME,NAME``, or the folder's name."""
         if self.data in (HUB, ZOO):
             return self.data
+        if self.hub is not None:
+            return f"{HUB}:{','.join(self.hub)}"
         return self._folder[1].resolve().name if self.own is None else self.own.name
+
+    @property
+    def hub(self) -> tuple[str, ...] | None:
+        """Names of the Hub's data sets; None for other data.
+
+        Raises:
+            xpert.errors.ReferenceNotFoundError: There is no data set of a name.
+            xpert.errors.DataError: Fewer than two names, or one of them twice.
+        """
+        kind, colon, rest = self.data.partition(":")
+        if kind != HUB:
+            return None
+        names = tuple(hub_data(name.strip()).name for name in rest.split(",") if name.strip()) if colon else STYLES
+        if len(names) < 2:
+            raise DataError(
+                f"data: expected {HUB}:NAME,NAME with two data sets or more, a style each, got {', '.join(names) or 'none'}"
+            )
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise DataError(f"data: expected each data set once after {HUB}:, got {twice} {names.count(twice)} times")
+        return names
 
     @property
     def own(self) -> OwnCast | None:
@@ -94,7 +124,7 @@ class Setting:
         Raises:
             xpert.errors.DataError: There is no such folder, or it does not hold what it should; or the data are the zoo's.
         """
-        if self.data in (HUB, ZOO) or self.own is not None:
+        if self.kind != "texts":
             raise DataError(f"data: expected FOLDER, style_qa:FOLDER or genres:FOLDER, got {self.data}")
         kind, folder = self._folder
         if not folder.is_dir():
@@ -131,8 +161,8 @@ class Setting:
         """
         if self.is_usual:
             return {}
-        if self.data in (HUB, ZOO):
-            return {"data": self.data, "summarizer": self.summarizer}
+        if self.kind in ("hub", "zoo"):
+            return {"data": self.data_name, "summarizer": self.summarizer}
         if (own := self.own) is not None:
             return {"data": own.name, "texts": own.fingerprint, "summarizer": self.summarizer}
         source = self.source()

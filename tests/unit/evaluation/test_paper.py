@@ -1,4 +1,4 @@
-"""The preset ``paper``: shapes, data sets as they are read, draws, what a run takes; and the whole of it on three tiny architectures."""
+"""The preset ``paper``: shapes, data sets as they are read, draws, and what a run takes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,11 @@ from xpert.evaluation.paper.draws import drawn_answers, drawn_examples, training
 from xpert.evaluation.paper.hub import HUB_DATA, STYLES, hub_data, hub_examples
 from xpert.evaluation.paper.models import BASES, MODELS, SUMMARIZER
 from xpert.evaluation.paper.plan import RATES, work_of
-from xpert.evaluation.presets import PRESETS, TrainedPools
-from xpert.evaluation.running import PAGE, run_experiments
-from xpert.evaluation.setting import Setting
+from xpert.evaluation.paper.texts import hub_texts
+from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.sources import FolderAnswers
-from xpert.evaluation.suite import EXPERIMENTS
-from xpert.evaluation.suite.context import Context
-from xpert.testing.fakes import FakeSummarizer, fake_text
 from xpert.testing.tiny import tiny_causal_lm
 from xpert.types import Example
-
-PROMPTS = [f"what is known of subject {i}" for i in range(130)]
 
 
 def test_shapes_give_the_published_numbers_of_parameters() -> None:
@@ -127,6 +121,23 @@ def test_reading_stops_when_there_are_enough_and_says_what_is_wrong(monkeypatch:
         hub_examples(hub_data("law"), 1)
 
 
+def test_a_repository_is_read_once_for_all_its_labels_and_kept(hub_reads: list[str], tmp_path: Path) -> None:
+    names = ("poetry", "alpaca", "tweets", "lyrics")
+    found = hub_texts(names, 5, tmp_path / "hub")
+    assert hub_reads == [hub_data("poetry").repository, hub_data("alpaca").repository]
+    assert list(found) == list(names)
+    for name, own in found.items():
+        assert own == hub_examples(hub_data(name), 5)
+    hub_reads.clear()
+    assert hub_texts(names, 5, tmp_path / "hub") == found
+    assert hub_texts(["lyrics", "alpaca"], 5, tmp_path / "hub") == {name: found[name] for name in ("lyrics", "alpaca")}
+    assert not hub_reads
+    assert len(hub_texts(["poetry"], 6, tmp_path / "hub")["poetry"]) == 6
+    assert hub_reads == [hub_data("poetry").repository]
+    with pytest.raises(DataError, match="expected 400 different examples of poetry, got 300: ask for fewer"):
+        hub_texts(["poetry", "lyrics"], 400, tmp_path / "hub")
+
+
 def test_models_users_and_ordinary_examples_share_nothing() -> None:
     texts = {style: [Example(prompt=f"{style} {i}", response=f"{style}, {i}") for i in range(70)] for style in "abcd"}
     draw = drawn_examples(texts, seed=0, n_training=16, users_a_style=1)
@@ -145,18 +156,8 @@ def test_models_users_and_ordinary_examples_share_nothing() -> None:
         drawn_examples(texts, seed=0, n_training=20, users_a_style=1)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "recorded"
-    made.mkdir()
-    for style in (None, "friendly", "formal"):
-        rows = [{"prompt": p, "response": fake_text(p, style, seed=1)} for p in PROMPTS]
-        (made / f"{style or 'default'}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return made
-
-
-def test_answers_are_drawn_beside_the_users(folder: Path) -> None:
-    source = FolderAnswers(folder)
+def test_answers_are_drawn_beside_the_users(answers_folder: Path) -> None:
+    source = FolderAnswers(answers_folder)
     draw = drawn_answers(source, seed=0, n_training=60, users_a_style=1)
     asked = {example.prompt for user in draw.users for example in user.examples}
     for style, own in draw.styled.items():
@@ -183,7 +184,7 @@ def test_operations_grow_as_the_formula_says() -> None:
 
 
 def test_a_dry_run_tells_models_data_bytes_and_hours(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    answers_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(hub, "hub_examples", None)  # nothing is read
     out = tmp_path / "out"
@@ -196,51 +197,16 @@ def test_a_dry_run_tells_models_data_bytes_and_hours(
     assert found["styles"] == 14
     assert {one.name for one in HUB_DATA.values()} >= set(STYLES)
     assert not out.exists()
-    assert main(["evaluate", "table-5", "--preset", "paper", "--dry-run", "--data", str(folder)]) == 0
+    assert main(["evaluate", "table-5", "--preset", "paper", "--dry-run", "--data", str(answers_folder)]) == 0
     said = capsys.readouterr().out
     assert "2 styles at s = 90" in said
+    named = ["evaluate", "all", "--preset", "paper", "--dry-run", "--data", "hub:law,poetry,lyrics", "--json"]
+    assert main(named) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in found["data"]] == ["law", "poetry", "lyrics"]
+    assert found["styles"] == 6
+    law, poetry, lyrics = (one["bytes"] for one in found["data"])
+    assert (law, poetry, lyrics) == (2767 * 1_200, 15_000_000 * 130, 0)  # one repository is read once
     assert "not measured" in said
     assert main(["evaluate", "table-7", "--preset", "paper", "--dry-run"]) == 2
     assert "table-7 runs on the zoo" in capsys.readouterr().err
-
-
-def test_the_preset_runs_through_on_three_tiny_architectures(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bases = [
-        str(tiny_causal_lm(tmp_path / f"{family}-base", architecture=family)) for family in ("llama", "qwen2", "smollm")
-    ]
-    pools = TrainedPools(
-        bases=tuple(bases),
-        summarizer="fake:summarizer",
-        data=str(folder),
-        training=16,
-        steps=12,
-        batch_size=4,
-        max_length=64,
-        prompts=6,
-        new_tokens=8,
-        device="cpu",
-    )
-    preset = replace(PRESETS["paper"], pools=pools, similarities=(90,), users_a_style=1)
-    monkeypatch.setattr(Context, "loaded", lambda self, _: FakeSummarizer())
-    pytest.importorskip("datasets", reason="needs the extra 'eval'")
-    setting = Setting(data=str(folder), summarizer="fake:summarizer")
-    run: dict[str, Any] = {"out": tmp_path / "out", "work": tmp_path / "work", "setting": setting}
-    (result,) = run_experiments([EXPERIMENTS["table-5"]], preset, **run)
-    assert [cell["base"] for cell in result.rows["cells"]] == bases
-    assert {row["base"] for row in result.rows["summaries"]} == {"llama-base", "qwen2-base", "smollm-base"}
-    assert {row["right"]["n"] for row in result.rows["summaries"]} == {2}
-    adapters = sorted((tmp_path / "work" / "trained").rglob("adapter_config.json"))
-    assert [file.parent.name for file in adapters] == ["formal", "friendly"] * 3
-    for file in adapters:
-        first, last = json.loads(file.parent.with_suffix(".json").read_text())
-        assert last < first
-    assert "llama-base" in (tmp_path / "out" / PAGE).read_text()
-    before = {file: file.stat().st_mtime_ns for file in adapters}
-    for file in (tmp_path / "work" / "trained").rglob("0-90.json"):
-        file.unlink()
-    (tmp_path / "out" / "results").rename(tmp_path / "old")
-    (again,) = run_experiments([EXPERIMENTS["table-5"]], preset, **run)
-    assert again.rows == result.rows
-    assert before == {file: file.stat().st_mtime_ns for file in adapters}

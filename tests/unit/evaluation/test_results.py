@@ -14,7 +14,7 @@ from xpert.evaluation.presets import PRESETS, Preset, preset_of
 from xpert.evaluation.results import Chart, Result, Series, Table, read_result, write_result
 from xpert.evaluation.results_page import results_page, without_dead_links
 from xpert.evaluation.running import PAGE, result_file, result_files, run_experiments, write_page
-from xpert.evaluation.setting import Setting
+from xpert.evaluation.setting import USUAL, Setting
 from xpert.evaluation.suite import EXPERIMENTS, Experiment, experiments_of
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.strengths import STRENGTHS
@@ -100,9 +100,14 @@ def test_names() -> None:
     assert "table-5" in [one.name for one in experiments_of("all", PRESETS["tiny"])]
     with pytest.raises(SettingsError, match=r"table-8 runs on the zoo, .* cannot run at the preset paper"):
         experiments_of("table-8", PRESETS["paper"])
-    with pytest.raises(SettingsError, match=r"table-5 runs on no such data"):
-        experiments_of("table-5", PRESETS["tiny"], Setting(data="hub"))
-    assert experiments_of("table-5", PRESETS["paper"], Setting(data="hub")) == [EXPERIMENTS["table-5"]]
+    for name in ("hub", "hub:law,alpaca"):
+        for asked, told in (("table-5", "table-5 cannot run"), ("all", "no experiment runs")):
+            with pytest.raises(SettingsError, match=rf"{told} on {name}: hub needs --preset paper, got tiny"):
+                experiments_of(asked, PRESETS["tiny"], Setting(data=name))
+            assert experiments_of(asked, PRESETS["paper"], Setting(data=name)) == [EXPERIMENTS["table-5"]]
+    for asked, told in (("table-5", "table-5 cannot run"), ("all", "no experiment runs")):
+        with pytest.raises(SettingsError, match=rf"{told} on zoo: the preset paper expects data hub, hub:NAME,NAME, F"):
+            experiments_of(asked, PRESETS["paper"], USUAL)
     with pytest.raises(SettingsError, match=r"no experiment 'tabel-8': .* \(did you mean 'table-8'\?\)"):
         experiments_of("tabel-8")
     with pytest.raises(SettingsError, match=r"preset: expected one of tiny, small, paper, got 'tin'"):

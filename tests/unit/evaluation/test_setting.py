@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from xpert.cli import main
-from xpert.errors import DataError, SettingsError
+from xpert.errors import DataError, ReferenceNotFoundError, SettingsError
+from xpert.evaluation.paper.hub import STYLES
 from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.running import PAGE, result_file, run_experiments
 from xpert.evaluation.setting import USUAL, Setting
@@ -53,6 +54,39 @@ def test_what_is_no_data_is_refused(tmp_path: Path) -> None:
         DataError, match=r"no folder .*nowhere: expected zoo, FOLDER, style_qa:FOLDER, genres:FOLDER or pool"
     ):
         Setting(data=f"genres:{tmp_path / 'nowhere'}").spec()
+
+
+def test_data_sets_of_the_hub_are_told_by_their_names() -> None:
+    assert Setting(data="hub").hub == STYLES
+    assert (USUAL.hub, Setting(data="hub-of-mine").hub) == (None, None)
+    two = Setting(data="hub: law, alpaca", summarizer="encoder:minilm")
+    assert (two.kind, two.hub) == ("hub", ("law", "alpaca"))
+    assert two.suffix == "-on-hub-law-alpaca-by-encoder-minilm"
+    assert two.told == "hub:law,alpaca, encoder:minilm"
+    assert two.spec() == {"data": "hub:law,alpaca", "summarizer": "encoder:minilm"}
+    for data in ("hub", "hub:law,alpaca"):
+        with pytest.raises(DataError, match=f"data: expected FOLDER, .*, got {data}"):
+            Setting(data=data).source()
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("hub:law,alpacca", r"no data set 'alpacca': expected one of .* \(did you mean 'alpaca'\?\)"),
+        ("hub:law", "data: expected hub:NAME,NAME with two data sets or more, a style each, got law"),
+        ("hub:", "data: expected hub:NAME,NAME with two data sets or more, a style each, got none"),
+        ("hub:law,alpaca,alpaca", "data: expected each data set once after hub:, got alpaca 2 times"),
+    ],
+)
+def test_what_are_no_data_sets_of_the_hub_is_refused_before_any_work(
+    data: str, told: str, tmp_path: Path, capsys: Any
+) -> None:
+    with pytest.raises((DataError, ReferenceNotFoundError), match=told):
+        Setting(data=data).spec()
+    asked = ["evaluate", "all", "--preset", "paper", "--data", data, "--out", str(tmp_path / "out")]
+    assert main([*asked, "--dry-run"]) == main(asked) == 2
+    assert "hub:" in (said := capsys.readouterr().err) or "no data set" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_experiment_of_the_zoo_alone_says_so(folder: Path, tmp_path: Path, capsys: Any) -> None:

@@ -12,7 +12,7 @@ from xpert.evaluation.sources import N_PAIRS, Source, User
 from xpert.evaluation.unpaired import mixtures_of_two
 from xpert.types import Example
 
-__all__ = ["TrainingDraw", "drawn_answers", "drawn_examples", "training_mixture"]
+__all__ = ["TrainingDraw", "drawn_answers", "drawn_examples", "n_needed", "training_mixture"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,12 @@ def drawn_answers(source: Source, *, seed: int, n_training: int, users_a_style: 
     )
 
 
+def n_needed(n_styles: int, *, n_training: int, users_a_style: int) -> int:
+    """Examples of each style that `drawn_examples` takes: of a model, of its users, and its part of the ordinary ones."""
+    n_ordinary = -(-n_training // n_styles)
+    return n_training + N_PAIRS * users_a_style + n_ordinary
+
+
 def drawn_examples(
     texts: Mapping[str, Sequence[Example]], *, seed: int, n_training: int, users_a_style: int, mixtures: bool = True
 ) -> TrainingDraw:
@@ -75,8 +81,8 @@ def drawn_examples(
     Raises:
         xpert.errors.DataError: Too few examples of a style.
     """
-    n_users, n_ordinary = N_PAIRS * users_a_style, -(-n_training // len(texts))
-    needed = n_training + n_users + n_ordinary
+    needed, n_users = n_needed(len(texts), n_training=n_training, users_a_style=users_a_style), N_PAIRS * users_a_style
+    n_ordinary = needed - n_training - n_users
     for style, own in texts.items():
         if len(own) < needed:
             raise DataError(

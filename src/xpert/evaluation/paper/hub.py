@@ -13,7 +13,7 @@ from typing import Any
 from xpert.errors import DataError, MissingDependencyError, ReferenceNotFoundError, did_you_mean
 from xpert.types import Example
 
-__all__ = ["HUB_DATA", "STYLES", "HubData", "hub_data", "hub_examples"]
+__all__ = ["HUB_DATA", "STYLES", "HubData", "hub_data", "hub_examples", "hub_parts"]
 
 _BEGINNING, _CONTINUATION = 16, 90
 """Words of a passage that are the prompt, and that are the response."""
@@ -26,7 +26,7 @@ class HubData:
     """One data set, or the part of one that has a label.
 
     Attributes:
-        name: As the command line has it.
+        name: As the command line has it after ``hub:``, and its style's.
         repository: Hub id.
         prompt: Columns whose texts, a blank line between them, are the prompt; empty where a passage is cut in two: its first 16
             words, and the next 90.
@@ -49,6 +49,16 @@ class HubData:
     rows: int
     row_bytes: int
     note: str = ""
+
+    @property
+    def place(self) -> tuple[str, str | None, str]:
+        """What is read; data sets of one place are parts of the same rows."""
+        return self.repository, self.files, self.split
+
+    @property
+    def reading(self) -> tuple[Any, ...]:
+        """All that its examples depend on, but for how many they are."""
+        return *self.place, self.prompt, self.response, self.label, _BEGINNING, _CONTINUATION
 
     def planned_bytes(self, n: int) -> int:
         """About what reading ``n`` examples downloads; where a label is looked for, all rows, since they may be sorted by it."""
@@ -150,17 +160,36 @@ def hub_examples(data: HubData, n: int, *, load: Loader | None = None) -> list[E
         xpert.errors.ReferenceNotFoundError: It cannot be reached.
         xpert.errors.DataError: A column is missing, or there are fewer examples.
     """
-    found: dict[tuple[str | None, str], Example] = {}
-    for row in _opened(data, load or _loader()):
-        if data.label is not None and str(_column(row, data.label[0], data)) != data.label[1]:
-            continue
-        example = _example(row, data)
-        if example is not None:
-            found.setdefault((example.prompt, example.response), example)
-        if len(found) == n:
-            return list(found.values())
+    return hub_parts([data], n, load=load)[data.name]
+
+
+def hub_parts(parts: Sequence[HubData], n: int, *, load: Loader | None = None) -> dict[str, list[Example]]:
+    """`hub_examples` of several data sets that are parts of one place, whose rows are read once for all of them.
+
+    Args:
+        parts: Which, all of one place.
+        n: How many of each.
+        load: As `hub_examples` has it.
+
+    Returns:
+        Name to examples.
+
+    Raises:
+        xpert.errors.MissingDependencyError: ``datasets`` is not installed.
+        xpert.errors.ReferenceNotFoundError: They cannot be reached.
+        xpert.errors.DataError: A column is missing, or there are fewer examples of one.
+    """
+    found = {one.name: dict[tuple[str | None, str], Example]() for one in parts}
+    for row in _opened(parts[0], load or _loader()):
+        for one in parts:
+            own = found[one.name]
+            if len(own) < n and _counts(row, one) and (example := _example(row, one)) is not None:
+                own.setdefault((example.prompt, example.response), example)
+        if all(len(own) == n for own in found.values()):
+            return {name: list(own.values()) for name, own in found.items()}
+    short = next(one for one in parts if len(found[one.name]) < n)
     raise DataError(
-        f"{data.repository}: expected {n} different examples of {data.name}, got {len(found)}: ask for fewer"
+        f"{short.repository}: expected {n} different examples of {short.name}, got {len(found[short.name])}: ask for fewer"
     )
 
 
@@ -179,6 +208,10 @@ def _opened(data: HubData, load: Loader) -> Iterable[Mapping[str, Any]]:
         raise ReferenceNotFoundError(
             f"data set {data.name} ({data.repository}): cannot be read: {error}: check the connection, or give a folder of your own"
         ) from error
+
+
+def _counts(row: Mapping[str, Any], data: HubData) -> bool:
+    return data.label is None or str(_column(row, data.label[0], data)) == data.label[1]
 
 
 def _example(row: Mapping[str, Any], data: HubData) -> Example | None:

@@ -27,6 +27,8 @@ def check_setting(experiment: Experiment, setting: Setting, preset: Preset | Non
     Raises:
         xpert.errors.SettingsError: It does not: it runs on the zoo alone, or on other data than these.
     """
+    if (instead := _instead(setting, preset)) is not None:
+        raise SettingsError(f"{experiment.name} cannot run on {setting.data_name}: {instead}")
     if not experiment.runs_on(setting, preset):
         others = ", ".join(one.name for one in EXPERIMENTS.values() if one.runs_on(setting, preset))
         alone = "on the zoo and by its summarizer alone" if not experiment.elsewhere else "on no such data"
@@ -35,14 +37,35 @@ def check_setting(experiment: Experiment, setting: Setting, preset: Preset | Non
         )
 
 
-def experiments_of(name: str, preset: Preset | None = None, setting: Setting = USUAL) -> list[Experiment]:
+def _instead(setting: Setting, preset: Preset | None) -> str | None:
+    """What to do where no experiment of a preset runs on the data; None where some does."""
+    if preset is None or any(one.runs_at(preset) and one.runs_on(setting, preset) for one in EXPERIMENTS.values()):
+        return None
+    if preset.pools:
+        return f"the preset {preset.name} expects data hub, hub:NAME,NAME, FOLDER or genres:FOLDER"
+    if setting.kind == "hub":
+        return f"hub needs --preset paper, got {preset.name}"
+    return f"no experiment of the preset {preset.name} runs on such data: leave data and summarizer out"
+
+
+def experiments_of(name: str, preset: Preset | None = None, setting: Setting | None = None) -> list[Experiment]:
     """The experiment of a name, or all of them: those of a preset, where one is given, that run in the setting.
 
+    Args:
+        name: Of one, or ``all``.
+        preset: None: any.
+        setting: None: the preset's own, or the zoo.
+
     Raises:
-        xpert.errors.SettingsError: There is none of that name, or it is not one of the preset's, or does not run in the setting.
+        xpert.errors.SettingsError: There is none of that name, or it is not one of the preset's, or does not run in the setting, or
+            none does.
     """
+    usual = preset.pools if preset and preset.pools else USUAL
+    setting = setting or Setting(data=usual.data, summarizer=usual.summarizer)
     if name == ALL:
         own = [one for one in EXPERIMENTS.values() if preset is None or one.runs_at(preset)]
+        if (instead := _instead(setting, preset)) is not None:
+            raise SettingsError(f"no experiment runs on {setting.data_name}: {instead}")
         return [one for one in own if one.runs_on(setting, preset)]
     if name not in EXPERIMENTS:
         near = did_you_mean(name, [*EXPERIMENTS, ALL])

@@ -73,9 +73,10 @@ class Experiment:
             raise SettingsError(f"{self.name} {told}: it cannot run at the preset {preset.name}")
 
     def runs_on(self, setting: Setting, preset: Preset | None = None) -> bool:
-        """Whether it runs on such data, and by another summarizer, at a preset; None: at any."""
-        on = self.trained_on if preset and preset.pools else self.on
-        on = (*on, *self.trained_on) if preset is None else on
+        """Whether it runs on such data, and by another summarizer, at a preset; None: at any. Pools that are trained on named models are not the zoo's."""
+        if preset and preset.pools:
+            return setting.kind in self.trained_on
+        on = (*self.on, *self.trained_on) if preset is None else self.on
         return setting.is_usual or (bool(self.elsewhere) and setting.kind in ("zoo", *on))
 
     def check(self) -> None:

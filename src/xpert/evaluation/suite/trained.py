@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,44 +11,44 @@ from typing import Any
 from xpert.errors import SettingsError
 from xpert.evaluation.bootstrap import estimate
 from xpert.evaluation.experiments.tables import AXES_TOLD, markdown
-from xpert.evaluation.paper.draws import TrainingDraw, drawn_answers, drawn_examples, training_mixture
-from xpert.evaluation.paper.hub import STYLES, hub_data, hub_examples
+from xpert.evaluation.keeping import kept, mark_of
+from xpert.evaluation.paper.draws import TrainingDraw, drawn_answers, drawn_examples, n_needed
+from xpert.evaluation.paper.texts import hub_texts
 from xpert.evaluation.presets import TrainedPools
 from xpert.evaluation.results import Chart, Series, Table
-from xpert.evaluation.setting import HUB
-from xpert.evaluation.sources import N_PAIRS, User
+from xpert.evaluation.sources import User
 from xpert.evaluation.suite.context import Context, Findings, selectors_of
+from xpert.evaluation.suite.trained_pools import TrainedPool, base_mark
+from xpert.evaluation.suite.weights import weights_of
 from xpert.evaluation.unpaired import genre_files
 from xpert.examples import load_examples
 from xpert.explainer import Explainer
 from xpert.modalities import load_modality, modality_of
 from xpert.progress import say
 from xpert.prompts import shipped_prompts
-from xpert.tensors.files import write_text
-from xpert.trainers.torch import TorchTrainer
 from xpert.types import Generation
 
 __all__ = ["pools_of", "table_5"]
 
 
 def table_5(context: Context) -> Findings:
-    """Every base at every similarity; adapters, answers and finished cells are kept."""
+    """Every base at every similarity; texts, adapters, answers and finished cells are kept."""
     pools, cells = pools_of(context), list[dict[str, Any]]()
+    marks = {base: base_mark(base) for base in pools.bases}
     for seed in range(context.seed, context.seed + context.preset.draws):
         draw = _drawn(context, pools, seed)
-        for base in pools.bases:
-            folder = context.work / "trained" / f"{Path(base).name}{context.setting.suffix}-{pools.steps}"
+        for base, mark in marks.items():
             for similarity in context.preset.similarities:
-                file = folder / f"{seed}-{similarity}.json"
-                if not file.is_file():
-                    cell = _cell(context, draw, base, folder / f"{seed}-{similarity}", similarity=similarity, seed=seed)
-                    write_text(file, json.dumps(cell) + "\n")
-                cells.append(json.loads(file.read_text(encoding="utf-8")))
-    rows = [row for base in dict.fromkeys(cell["base"] for cell in cells) for row in _rows(cells, base, context)]
+                pool = TrainedPool(
+                    base=base, base_mark=mark, draw=draw, similarity=similarity, seed=seed, settings=pools
+                )
+                cells.append({"base": base, "similarity": similarity, "seed": seed, **_cell(context, pool)})
+    rows = [row for base in marks for row in _rows(cells, base, context)]
     return Findings(
         tables=[Table(title="Right model (95% interval over users)", markdown=_markdown(rows))],
         charts=[_chart(rows)],
         rows={"cells": cells, "summaries": rows},
+        weights=weights_of(summarizers=[context.setting.summarizer], others=pools.bases),
     )
 
 
@@ -66,9 +65,9 @@ def pools_of(context: Context) -> TrainedPools:
 
 def _drawn(context: Context, pools: TrainedPools, seed: int) -> TrainingDraw:
     setting, users = context.setting, context.preset.users_a_style
-    if setting.data == HUB:
-        needed = pools.training + N_PAIRS * users + -(-pools.training // len(STYLES))
-        texts = {name: hub_examples(hub_data(name), needed) for name in STYLES}
+    if (names := setting.hub) is not None:
+        needed = n_needed(len(names), n_training=pools.training, users_a_style=users)
+        texts = hub_texts(names, needed, context.work / "hub")
     elif (genres := setting.genres) is not None:
         texts = {file.stem: load_examples(file) for file in genre_files(genres)}
     else:
@@ -76,65 +75,60 @@ def _drawn(context: Context, pools: TrainedPools, seed: int) -> TrainingDraw:
     return drawn_examples(texts, seed=seed, n_training=pools.training, users_a_style=users)
 
 
-def _cell(
-    context: Context, draw: TrainingDraw, base: str, folder: Path, *, similarity: int, seed: int
-) -> dict[str, Any]:
+def _cell(context: Context, pool: TrainedPool) -> dict[str, Any]:
+    """Who was right; kept in a file whose name changes with all that it depends on."""
+    prompts = shipped_prompts("general", pool.settings.prompts, pool.seed)
+    generation = Generation(seed=pool.seed, max_new_tokens=pool.settings.new_tokens)
+    read_by = context.setting.summarizer, context.preset.styled_texts
+    trained = pool.mark
+    mark = mark_of(trained, pool.draw.users, prompts, generation, *read_by)
+    file = context.work / "trained" / "cells" / f"{trained}-{mark}.json"
+    return kept(file, lambda: _selected(context, pool, prompts, generation))
+
+
+def _selected(context: Context, pool: TrainedPool, prompts: Sequence[str], generation: Generation) -> dict[str, Any]:
     """Train, explain, select; what of the adapters is there is not trained again."""
-    pools = pools_of(context)
-    trainer = TorchTrainer(
-        max_steps=pools.steps,
-        batch_size=pools.batch_size,
-        max_length=pools.max_length,
-        eval_fraction=0.0,
-        seed=seed,
-        device=pools.device,
-        precision="auto",
-    )
-    models, losses = dict[str, str](), list[float]()
-    for style in draw.styled:
-        out, losses_file = folder / style, folder / f"{style}.json"
-        if not losses_file.is_file():
-            say(f"{base}, s = {similarity}: training {style}")
-            examples = training_mixture(draw, style, similarity=similarity, seed=seed)
-            report = trainer.fit(base, examples, out=out, resume=True)
-            write_text(losses_file, json.dumps([report.first_loss, report.last_loss]) + "\n")
-        losses.append(json.loads(losses_file.read_text(encoding="utf-8"))[1])
-        models[style] = str(out)
-    generation = Generation(seed=seed, max_new_tokens=pools.new_tokens)
+    models, last_loss = pool.trained(context.work / "trained")
     explainer = Explainer(
-        base,
+        pool.base,
         context.summarizer,
-        prompts=shipped_prompts("general", pools.prompts, seed),
-        seed=seed,
+        prompts=prompts,
+        seed=pool.seed,
         generation=generation,
-        device=pools.device,
+        device=pool.settings.device,
         cache=context.cache,
         subvectors=context.subvectors,
     )
     catalog = explainer.explain(models)
     selectors = selectors_of(catalog, context.summarizer)
     right: dict[str, list[bool]] = {}
-    said = _said_by(base, draw.users, generation, pools.device)
-    for user in draw.users:
+    said = _said_by(context, pool, generation)
+    for user in pool.draw.users:
         own = [said[str(example.prompt)] for example in user.examples] if _paired(user) else None
         place = selectors["all"].locate(user.examples, own)
         for axes, selector in selectors.items():
             best = selector.rank(place, paired=own is not None).best
             right.setdefault(AXES_TOLD[axes], []).append(best == user.style)
-    return {"base": base, "similarity": similarity, "seed": seed, "right": right, "last_loss": fmean(losses)}
+    return {"right": right, "last_loss": last_loss}
 
 
 def _paired(user: User) -> bool:
     return all(example.prompt for example in user.examples)
 
 
-def _said_by(base: str, users: Sequence[User], generation: Generation, device: str | None) -> dict[str, str]:
-    """The base's answers to the prompts of users, who are nobody, each asked once; texts without a prompt have none."""
-    asked = list(dict.fromkeys(str(e.prompt) for user in users if _paired(user) for e in user.examples))
+def _said_by(context: Context, pool: TrainedPool, generation: Generation) -> Mapping[str, str]:
+    """The base's answers to the prompts of users, who are nobody, each asked once for all similarities; texts without a prompt have none."""
+    asked = list(dict.fromkeys(str(e.prompt) for user in pool.draw.users if _paired(user) for e in user.examples))
     if not asked:
         return {}
-    with load_modality(modality_of(base)).open(base, device=device) as prober:
-        return dict(zip(asked, prober.answer(None, asked, generation), strict=True))
+
+    def said() -> dict[str, str]:
+        say(f"{pool.base}: answers to the users' prompts")
+        with load_modality(modality_of(pool.base)).open(pool.base, device=pool.settings.device) as prober:
+            return dict(zip(asked, prober.answer(None, asked, generation), strict=True))
+
+    mark = mark_of(pool.base_mark, asked, generation)
+    return kept(context.work / "trained" / "said" / f"{Path(pool.base).name}-{mark}.json", said)
 
 
 def _rows(cells: Sequence[Mapping[str, Any]], base: str, context: Context) -> list[dict[str, Any]]:
@@ -145,7 +139,7 @@ def _rows(cells: Sequence[Mapping[str, Any]], base: str, context: Context) -> li
             values = [float(one) for cell in own for one in cell["right"][axes]]
             rows.append(
                 {
-                    "base": Path(base).name,
+                    "base": _name_of(base, context),
                     "similarity": similarity,
                     "axes": axes,
                     "right": asdict(estimate(values)),
@@ -153,6 +147,13 @@ def _rows(cells: Sequence[Mapping[str, Any]], base: str, context: Context) -> li
                 }
             )
     return rows
+
+
+def _name_of(base: str, context: Context) -> str:
+    """The last part of its reference; all of it, where another base has the same."""
+    names = [Path(one).name for one in pools_of(context).bases]
+    name = Path(base).name
+    return name if names.count(name) == 1 else base
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -58,7 +58,10 @@ def _trained(preset: Preset) -> dict[str, Any]:
         "examples": pools.training,
         "steps": pools.steps,
         "batch_size": pools.batch_size,
+        "tokens_an_example": pools.max_length,
         "prompts": pools.prompts,
+        "tokens_an_answer": pools.new_tokens,
+        "styled_texts": preset.styled_texts,
     }
     return sizes | counts | {"similarities": list(preset.similarities)}
 
