@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +14,7 @@ from xpert.errors import SettingsError
 from xpert.evaluation.cast import OwnCast
 from xpert.evaluation.demo_users import DemoUser, Trainee
 from xpert.evaluation.experiments.tables import interval, markdown, percent, points
-from xpert.evaluation.keeping import kept
+from xpert.evaluation.keeping import kept, mark_of
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
 from xpert.evaluation.starts import StartsReport
@@ -149,7 +147,7 @@ def _selected(context: Context) -> dict[str, str]:
 def _folder(context: Context) -> Path:
     """Of all trainings, which no summarizer matters for."""
     cast = _cast(context)
-    how = hashlib.sha256(json.dumps(cast.training, sort_keys=True).encode()).hexdigest()[:8]
+    how = mark_of(sorted(cast.training.items()))
     return context.work / "own-starts" / f"{cast.name}-{cast.fingerprint}-{how}"
 
 
