@@ -26,13 +26,13 @@ from xpert.progress import say
 from xpert.tensors.files import write_text
 
 DEVICE: Mapping[str, object] = {
-    "lr": 7e-4,
+    "lr": 2e-3,
     "rank": 8,
     "alpha": 16,
     "target_modules": "all-linear",
     "max_length": 256,
 }
-"""How users are fine-tuned: the demo's settings, texts cut where those of the models are."""
+"""How users are fine-tuned: the demo's adapters, at the models' learning rate, texts cut where theirs are."""
 TRAINING = 3
 """Stages of the plan up to the trained models."""
 

@@ -31,8 +31,6 @@ from xpert.trainers.torch import TorchTrainer
 
 __all__ = ["own_table_5", "own_table_6"]
 
-_EVAL_EVERY = 2
-"""Steps between evaluations, where the pool's file says nothing else."""
 _SCRATCH = "the base"
 _SCORES = {"BLEU": "bleu", "ROUGE-1": "rouge_1", "ROUGE-L": "rouge_l"}
 
@@ -153,8 +151,7 @@ def _folder(context: Context) -> Path:
 
 def _trainings(context: Context, user: Trainee) -> Trainings:
     cast = _cast(context)
-    told = {"max_steps": context.preset.training_steps, "eval_every": _EVAL_EVERY, **cast.training}
-    trainer = TorchTrainer(**told)
+    trainer = TorchTrainer(**{"max_steps": context.preset.training_steps, **cast.training})
     folder = _folder(context) / f"{user.style}-{context.seed}-{trainer.max_steps}"
     return Trainings(
         base=cast.base,
