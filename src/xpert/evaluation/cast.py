@@ -15,12 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from xpert.errors import DataError
+from xpert.errors import DataError, SettingsError
 from xpert.evaluation.demo_users import DemoUser, phrased
 from xpert.evaluation.mixtures import styled_places
 from xpert.evaluation.sources import N_PAIRS, Draw, Source, User, ZooAnswers, kept_answers
 from xpert.examples import load_examples, load_prompts
 from xpert.modalities import load_modality, modality_of
+from xpert.probing import check_names
 from xpert.progress import say
 from xpert.prompts import shipped_prompts
 from xpert.references import describe
@@ -296,6 +297,7 @@ def _read(file: Path) -> dict[str, Any]:
             f"{file}: expected two models or more and users of the same names, got models {', '.join(told['models']) or 'none'} "
             f"and users {', '.join(told['users']) or 'none'}"
         )
+    _check_names(told["models"], file)
     for key in ("models", "users"):
         for name, value in told[key].items():
             if not isinstance(value, str):
@@ -305,6 +307,17 @@ def _read(file: Path) -> dict[str, Any]:
     _check_recorded(told, file)
     _check_generation(told.get("generation", {}), file)
     return told
+
+
+def _check_names(models: Mapping[str, Any], file: Path) -> None:
+    """A model's name is its files' name in the work folder and in the catalog."""
+    for name in models:
+        try:
+            check_names([name])
+        except SettingsError:
+            raise DataError(
+                f"{file}: models: expected names that a file can have, got {name!r}: rename it in models and users"
+            ) from None
 
 
 def _check_recorded(told: Mapping[str, Any], file: Path) -> None:

@@ -120,6 +120,16 @@ def test_a_file_that_is_not_right_is_told(file: Path, change: dict[str, Any], to
         OwnCast(file)
 
 
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "a\\b", "a\nb"])
+def test_a_name_that_no_file_can_have_is_told_at_once(name: str, file: Path) -> None:
+    told = json.loads(file.read_text())
+    for key in ("models", "users"):
+        told[key][name] = told[key].pop("poet")
+    file.write_text(json.dumps(told))
+    with pytest.raises(DataError, match=r"pool.json: models: expected names that a file can have, got .* rename it"):
+        OwnCast(file)
+
+
 def test_how_models_answer_is_part_of_the_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     greedy, how = OwnCast(file), Generation(temperature=1.0, max_new_tokens=8)
     file.write_text(
