@@ -87,6 +87,10 @@ class Context:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Close the summarizers that are loaded; who asks for one again gets it loaded again."""
         while self._summarizers:
             self._summarizers.popitem()[1].close()
 
