@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from xpert import progress
 from xpert.errors import DataError, SettingsError, WorkerError
 from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.running import run_experiments
@@ -101,6 +102,18 @@ def test_a_single_cell_of_several_workers_is_called_with_one_thread_too(tmp_path
         (found,) = cells(context).values()
     assert found["process"] != os.getpid()
     assert found["threads"] == 1
+
+
+@pytest.mark.parametrize(("name", "unit", "told"), [("table-5", "cell", "table-5"), ("", "model", "in workers")])
+def test_a_run_with_workers_tells_how_many_cells_are_done(
+    name: str, unit: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(progress, "FIRST_LINE_S", 1000.0)
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    with Context(preset=TINY, seed=0, work=tmp_path, workers=2) as context:
+        context.experiment = name
+        in_workers(context, noted, [(one,) for one in "abc"], unit=unit)
+    assert capsys.readouterr().err.splitlines() == [f"{told}: {n} of 3 {unit}s" for n in (1, 2, 3)]
 
 
 def test_a_kept_file_that_was_cut_is_told(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def trained_pool(context: Context, similarity: int, like: str = LLAMA) -> dict[s
     own = {style: folder / style for style in context.preset.styles if style not in shipped}
     if missing := [style for style, model in own.items() if not (model / "adapter_config.json").is_file()]:
         say(f"{like}, s = {similarity}: {len(missing)} of {len(context.preset.styles)} models are trained")
-        in_workers(context, _train, [(base, folder, similarity, style) for style in missing])
+        in_workers(context, _train, [(base, folder, similarity, style) for style in missing], unit="model")
     return {style: shipped.get(style, str(folder / style)) for style in context.preset.styles}
 
 
