@@ -187,12 +187,21 @@ def test_recorded_models_are_asked_what_no_user_wrote_about(recorded: Path) -> N
     assert OwnCast(recorded).fingerprint != before
 
 
-def test_fifty_texts_are_one_user(recorded: Path, tmp_path: Path) -> None:
+def test_fifty_texts_are_one_user_and_one_draw(recorded: Path, tmp_path: Path) -> None:
     few = recorded.with_name("formal-user.jsonl")
     few.write_text("".join(few.read_text().splitlines(keepends=True)[:50]))
     setting = Setting(data=f"pool:{recorded}")
-    assert setting.fitted(replace(SMALL, users_a_style=2)).users_a_style == 1
-    assert len(OwnCast(recorded).source(tmp_path, 100).draw(0, 1).users) == 3
+    more = replace(SMALL, draws=3, users_a_style=2)
+    fitted = setting.fitted(more)
+    assert (fitted.draws, fitted.users_a_style) == (1, 1)
+    assert spec_of(EXPERIMENTS["accuracy"], more, setting)["draws"] == 1
+    source = OwnCast(recorded).source(tmp_path, 100)
+    first, second = source.draw(0, 1).users, source.draw(1, 1).users
+    assert len(first) == 3
+    assert [set(a.examples) == set(b.examples) for a, b in zip(first, second, strict=True)] == [False, True, False]
+    few.write_text(recorded.with_name("friendly-user.jsonl").read_text())
+    fitted = setting.fitted(more)
+    assert (fitted.draws, fitted.users_a_style) == (3, 2)
 
 
 def test_recorded_answers_that_are_not_there_are_told_with_the_folder(recorded: Path) -> None:
