@@ -34,6 +34,7 @@ class Experiment:
             summarizer alone.
         on: On whose data it runs beside the zoo's (`xpert.evaluation.setting.Kind`).
         trained_on: The same at presets that train pools on named models.
+        cells: What several workers share of what runs on the zoo, one of it; empty: it runs in one process.
         needs: Packages beside the core's, and the extra that brings them.
     """
 
@@ -48,6 +49,7 @@ class Experiment:
     on: tuple[Kind, ...] = ()
     trained_on: tuple[Kind, ...] = ()
     trained: str = ""
+    cells: str = ""
 
     def runs_at(self, preset: Preset) -> bool:
         """Whether it is one of a preset's."""
