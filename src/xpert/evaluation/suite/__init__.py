@@ -12,13 +12,16 @@ from xpert.evaluation.suite.listed.explaining import EXPLAINING
 from xpert.evaluation.suite.listed.selecting import SELECTING
 from xpert.evaluation.suite.listed.starting import STARTING
 
-__all__ = ["ALL", "EXPERIMENTS", "Experiment", "check_setting", "experiments_of"]
+__all__ = ["ALIASES", "ALL", "EXPERIMENTS", "Experiment", "check_setting", "experiments_of"]
 
 ALL = "all"
 """What names all experiments together."""
 
 EXPERIMENTS: Mapping[str, Experiment] = {one.name: one for one in (*SELECTING, *STARTING, *EXPLAINING)}
 """In the order of the page of results."""
+
+ALIASES: Mapping[str, str] = {"figure-3": "table-5", "figure-4": "table-7", "figure-12": "table-7"}
+"""Figures of the paper that are in another experiment."""
 
 
 def check_setting(experiment: Experiment, setting: Setting, preset: Preset | None = None) -> None:
@@ -36,11 +39,12 @@ def check_setting(experiment: Experiment, setting: Setting, preset: Preset | Non
 
 
 def experiments_of(name: str, preset: Preset | None = None, setting: Setting = USUAL) -> list[Experiment]:
-    """The experiment of a name, or all of them: those of a preset, where one is given, that run in the setting.
+    """The experiment of a name (`ALIASES` too), or all of them: those of a preset, where one is given, that run in the setting.
 
     Raises:
         xpert.errors.SettingsError: There is none of that name, or it is not one of the preset's, or does not run in the setting.
     """
+    name = ALIASES.get(name, name)
     if name == ALL:
         own = [one for one in EXPERIMENTS.values() if preset is None or one.runs_at(preset)]
         return [one for one in own if one.runs_on(setting, preset)]

@@ -65,7 +65,7 @@ def other_bases(work: Path) -> tuple[dict[str, str], list[str]]:
     """Name to reference of the bases beside the zoo's that there are, and the names of those that there are not.
 
     Args:
-        work: They may lie in ``zoo/base-NAME`` of it (``scripts/make_zoo.py base --like NAME``).
+        work: They may lie in ``zoo/base-NAME`` of it (``scripts/make_zoo.py base --like NAME --out``).
     """
     folders = {name: work / "zoo" / f"base-{name}" for name in BASES if name != LLAMA}
     found = {name: str(folder) for name, folder in folders.items() if (folder / "config.json").is_file()}
