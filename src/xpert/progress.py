@@ -16,6 +16,9 @@ T = TypeVar("T")
 FIRST_LINE_S, LINE_EVERY_S = 10.0, 60.0
 """When a stage first tells of itself in a log, and how often from then on. Short stages leave no line."""
 
+_CLEAR = "\r\x1b[2K"
+"""Empties the line where the cursor is."""
+
 _inside = threading.local()
 _quiet = threading.Event()
 
@@ -64,13 +67,14 @@ def bar(description: str, total: int, done: int = 0, *, unit: str) -> Iterator[C
 
 
 def quiet() -> None:
-    """No bars and no stages in this process from now on, only what is said: for one of several that share a terminal."""
+    """No bars and no stages in this process from now on, only what is said: for one of several that share a terminal, of which another may have a bar."""
     _quiet.set()
 
 
 def say(message: str) -> None:
-    """One line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """One line on standard error; a quiet process' takes the place of the bar, which is drawn again below it."""
+    instead = _CLEAR if _quiet.is_set() and sys.stderr.isatty() else ""
+    print(f"{instead}{message}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -49,3 +50,15 @@ def test_after_an_error_the_next_stage_tells_again(soon: None, capsys: Any) -> N
     with progress.bar("training", 10, unit="step"):
         time.sleep(0.2)
     assert capsys.readouterr().err == "training (10 steps) ...\n"
+
+
+def test_what_a_quiet_process_says_takes_the_place_of_anothers_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    progress.say("alone")
+    monkeypatch.setattr(progress, "_quiet", threading.Event())
+    progress.quiet()
+    progress.say("in a log")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    progress.say("beside a bar")
+    assert capsys.readouterr().err == "alone\nin a log\n\r\x1b[2Kbeside a bar\n"

@@ -56,7 +56,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Processes of one thread each that share independent cells (accuracy, figure-13, figure-16, table-5, table-5-bases, table-6, table-10).",
+        help="Processes of one thread each that share independent cells (accuracy, figure-13, figure-15, table-5, table-5-bases, table-6, figure-16, table-10).",
         show_default="one a core, 4 at most; 1 by another summarizer than zoo:summarizer, which each would load",
     ),
 ]
@@ -140,6 +140,7 @@ def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int, setting: Any) 
                 "title": one.title,
                 "done": there[one.name],
                 "minutes": minutes.get(one.name),
+                "cells": one.cells,
                 **specs[one.name],
             }
             for one in chosen

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,16 +14,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from xpert.errors import DataError, SettingsError
+from xpert.errors import DataError
 from xpert.evaluation.demo_users import DemoUser, Trainee, phrased
 from xpert.evaluation.mixtures import styled_places
+from xpert.evaluation.own_file import RECORDED, identity_of, read_pool, reference_beside
 from xpert.evaluation.presets import N_TRAINING, N_VALIDATION
 from xpert.evaluation.sources import N_PAIRS, Draw, Source, User, ZooAnswers, kept_answers
 from xpert.examples import load_examples, load_prompts
 from xpert.modalities import load_modality, modality_of
 from xpert.progress import say
 from xpert.prompts import shipped_prompts
-from xpert.references import describe
 from xpert.types import Example, Generation
 from xpert.zoo.corpus import STYLES
 
@@ -33,34 +32,6 @@ __all__ = ["BASE", "Cast", "OwnCast", "PoolAnswers", "SaidByBase", "ZooCast", "z
 BASE = "zoo:base"
 SaidByBase: TypeAlias = Callable[[Sequence[DemoUser]], Mapping[str, str]]
 """The base's answers to the prompts of users."""
-
-_KEYS = ("base", "models", "users", "prompts", "generation", "training")
-_ANSWERED: Mapping[str, tuple[str, Callable[[float], bool]]] = {
-    "max_new_tokens": ("a whole number from 1", lambda n: isinstance(n, int) and n >= 1),
-    "temperature": ("a number from 0", lambda x: 0 <= x < math.inf),
-    "top_p": ("a number above 0 and at most 1", lambda x: 0 < x <= 1),
-}
-"""What ``generation`` may hold, and what of it is right."""
-_TRAINED = (
-    "recipe",
-    "method",
-    "lr",
-    "schedule",
-    "warmup",
-    "weight_decay",
-    "batch_size",
-    "accumulation",
-    "rank",
-    "alpha",
-    "target_modules",
-    "max_length",
-    "long",
-    "precision",
-    "max_steps",
-    "eval_every",
-)
-"""What ``training`` may hold: fields of `TorchTrainer`."""
-_RECORDED = "answers:"
 
 
 class Cast(Protocol):
@@ -146,11 +117,11 @@ class OwnCast:
     """
 
     def __init__(self, file: Path) -> None:
-        told = _read(file)
+        told = read_pool(file)
         self.name = file.stem if file.stem != "pool" else file.resolve().parent.name
         self._file = file
-        self.base = _reference(file, told["base"])
-        self.models: Mapping[str, str] = {name: _reference(file, ref) for name, ref in told["models"].items()}
+        self.base = reference_beside(file, told["base"])
+        self.models: Mapping[str, str] = {name: reference_beside(file, ref) for name, ref in told["models"].items()}
         self._users = {name: file.parent / told["users"][name] for name in self.models}
         self._prompts = file.parent / told["prompts"] if "prompts" in told else None
         self.generation = Generation(**told.get("generation", {}))
@@ -159,7 +130,7 @@ class OwnCast:
     @property
     def is_recorded(self) -> bool:
         """Whether only answers of its models exist."""
-        return self.base.startswith(_RECORDED)
+        return self.base.startswith(RECORDED)
 
     @cached_property
     def texts(self) -> Mapping[str, Sequence[Example]]:
@@ -183,7 +154,7 @@ class OwnCast:
         """Eight letters that change with any reference, text, or weights that are at hand; not with how users are fine-tuned."""
         texts = {name: [(one.prompt, one.response) for one in own] for name, own in self.texts.items()}
         asked = load_prompts(self._prompts) if self._prompts else None
-        told: list[Any] = [[_identity(one) for one in (self.base, *self.models.values())], texts, asked]
+        told: list[Any] = [[identity_of(one) for one in (self.base, *self.models.values())], texts, asked]
         if self.generation != Generation():
             told.append(asdict(self.generation))
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
@@ -303,85 +274,3 @@ def zoo_user(
     own = 1_000 * seed + list(STYLES).index(style)
     texts = phrased(style, n_texts, own, known_phrases=known_phrases, similarity=similarity)
     return DemoUser(name=f"{style}, user", style=style, examples=tuple(texts))
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """The file's contents, of the right shape."""
-    if not file.is_file():
-        raise DataError(f"data: no file {file}: expected JSON with {', '.join(_KEYS[:3])}")
-    try:
-        told: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{file}: expected JSON with {', '.join(_KEYS[:3])}, got what is no JSON: {error}") from error
-    if not isinstance(told, dict):
-        raise DataError(f"{file}: expected an object with {', '.join(_KEYS[:3])}, got {type(told).__name__}")
-    for key in told:
-        if key not in _KEYS:
-            raise DataError(f"{file}: expected only {', '.join(_KEYS)}, got {key!r}")
-    for key, kind in (("base", str), ("models", dict), ("users", dict)):
-        if not isinstance(told.get(key), kind):
-            raise DataError(f"{file}: expected {key!r} as a JSON {'string' if kind is str else 'object'}")
-    if len(told["models"]) < 2 or set(told["models"]) != set(told["users"]):
-        raise DataError(
-            f"{file}: expected two models or more and users of the same names, got models {', '.join(told['models']) or 'none'} "
-            f"and users {', '.join(told['users']) or 'none'}"
-        )
-    for key in ("models", "users"):
-        for name, value in told[key].items():
-            if not isinstance(value, str):
-                raise DataError(f"{file}: {key}: expected a string for {name!r}, got {type(value).__name__}")
-    if not isinstance(told.get("prompts", ""), str):
-        raise DataError(f"{file}: expected 'prompts' as the name of a file")
-    _check_recorded(told, file)
-    _check_generation(told.get("generation", {}), file)
-    _check_training(told.get("training", {}), file)
-    return told
-
-
-def _check_recorded(told: Mapping[str, Any], file: Path) -> None:
-    recorded = [name for name, value in told["models"].items() if value.startswith(_RECORDED)]
-    if told["base"].startswith(_RECORDED) != bool(recorded) or len(recorded) not in (0, len(told["models"])):
-        live = [name for name in told["models"] if name not in recorded]
-        raise DataError(
-            f"{file}: expected base and models all recorded (answers:FILE) or none, got base {told['base']!r}, "
-            f"recorded {', '.join(recorded) or 'none'}, others {', '.join(live) or 'none'}"
-        )
-
-
-def _check_generation(told: Any, file: Path) -> None:
-    if not isinstance(told, dict) or set(told) - set(_ANSWERED):
-        raise DataError(f"{file}: expected 'generation' as an object of {', '.join(_ANSWERED)}, got {told!r}")
-    for name, value in told.items():
-        expected, fits = _ANSWERED[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not fits(value):
-            raise DataError(f"{file}: generation: expected {name!r} as {expected}, got {value!r}")
-
-
-def _check_training(told: Any, file: Path) -> None:
-    if not isinstance(told, dict) or set(told) - set(_TRAINED):
-        raise DataError(f"{file}: expected 'training' as an object of {', '.join(_TRAINED)}, got {told!r}")
-    from xpert.trainers.torch import TorchTrainer
-
-    try:
-        _ = TorchTrainer(**told).settings
-    except (SettingsError, TypeError, ValueError) as error:
-        raise DataError(f"{file}: training: {error}") from error
-
-
-def _identity(reference: str) -> str:
-    """The weights' digest where they are at hand, else the reference: nothing is downloaded to plan a run."""
-    at_hand = Path(reference).exists() or reference.startswith(("zoo:", _RECORDED))
-    return describe(reference).sha256 if at_hand else reference
-
-
-def _reference(file: Path, told: str) -> str:
-    """A folder or recorded answers beside the file, else what it is; recorded answers must be there."""
-    scheme = _RECORDED if told.startswith(_RECORDED) else ""
-    name = told.removeprefix(scheme)
-    beside = file.parent / name
-    if beside.exists():
-        return f"{scheme}{beside}"
-    if scheme and not Path(name).exists():
-        tried = dict.fromkeys((beside.absolute(), Path(name).absolute()))
-        raise DataError(f"{file}: expected recorded answers at {told!r}, found no {' and no '.join(map(str, tried))}")
-    return told

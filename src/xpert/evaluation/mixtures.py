@@ -21,7 +21,7 @@ from xpert.protocols import SubvectorSource, Summarizer
 from xpert.tensors.files import write_text
 from xpert.types import Example
 
-__all__ = ["explained", "mixed_user", "mixture_answers", "styled_places", "unstyled", "write_answers"]
+__all__ = ["explained", "mixed_user", "mixture_answers", "recorded_models", "styled_places", "unstyled"]
 
 
 def unstyled(source: Source, prompt: str, *, reordered: bool = False) -> str:
@@ -86,18 +86,37 @@ def explained(
         reordered: Whether unstyled answers have their sentences in another order than the base's.
         subvectors: Where words' sub-vectors come from; None: the summarizer's own way.
     """
-    write_answers(folder / "base.jsonl", {prompt: source.base[prompt] for prompt in draw.prompts})
-    for style in source.styles:
-        answers = mixture_answers(source, draw, style, similarity=similarity, seed=seed, reordered=reordered)
-        write_answers(folder / f"{style}.jsonl", answers)
-    explainer = Explainer(
-        f"answers:{folder / 'base.jsonl'}", summarizer, prompts=draw.prompts, seed=seed, subvectors=subvectors
-    )
-    return explainer.explain({style: f"answers:{folder / f'{style}.jsonl'}" for style in source.styles})
+    mixed = {
+        style: mixture_answers(source, draw, style, similarity=similarity, seed=seed, reordered=reordered)
+        for style in source.styles
+    }
+    base, models = recorded_models(folder, {prompt: source.base[prompt] for prompt in draw.prompts}, mixed)
+    explainer = Explainer(base, summarizer, prompts=draw.prompts, seed=seed, subvectors=subvectors)
+    return explainer.explain(models)
 
 
-def write_answers(file: Path, answers: Mapping[str, str]) -> None:
-    """A recorded model (``answers:FILE``): prompt to answer."""
+def recorded_models(
+    folder: Path, base: Mapping[str, str], models: Mapping[str, Mapping[str, str]]
+) -> tuple[str, dict[str, str]]:
+    """Write a base and models as recorded ones. The base lies in a folder of its own, so that a model may have any name.
+
+    Args:
+        folder: Gets ``NAME.jsonl`` of each model, and ``base/answers.jsonl``.
+        base: Prompt to the base's answer.
+        models: Name to answers, prompt to answer.
+
+    Returns:
+        Reference of the base, and name to reference of the models.
+    """
+    of_base = folder / "base" / "answers.jsonl"
+    files = {name: folder / f"{name}.jsonl" for name in models}
+    _write_answers(of_base, base)
+    for name, answers in models.items():
+        _write_answers(files[name], answers)
+    return f"answers:{of_base}", {name: f"answers:{file}" for name, file in files.items()}
+
+
+def _write_answers(file: Path, answers: Mapping[str, str]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"prompt": p, "response": r}, ensure_ascii=False) + "\n" for p, r in answers.items()]
     write_text(file, "".join(lines))

@@ -157,7 +157,7 @@ def write_page(out: Path) -> Path:
 
 def _run(experiment: Experiment, context: Context) -> Result:
     began = time.perf_counter()
-    context.processes = 0
+    context.processes, context.experiment = 0, experiment.name
     found = experiment.run(context)
     return Result(
         experiment=experiment.name,

@@ -134,24 +134,23 @@ class Setting:
         return read_genres(folder.resolve()) if kind == _GENRES else FolderAnswers(folder.resolve())
 
     def fitted(self, preset: Preset) -> Preset:
-        """The preset with one's own models for the zoo's; itself for other data.
+        """The preset with one's own models for the zoo's, and no more users than the data have; itself for other data.
+
+        Of 50 texts a model every draw would have the same user: there is one user and one draw, for intervals take each for another.
+        Passages of genres that are recorded, not trained on, have a user a style and draw (`xpert.evaluation.unpaired`).
 
         Raises:
             xpert.errors.DataError: The data cannot be read.
         """
+        if self.genres is not None and preset.pools is None:
+            return replace(preset, users_a_style=min(preset.users_a_style, 1))
         if (own := self.own) is None:
             return preset
         n = len(own.models)
         sizes = (*(size for size in preset.pool_sizes if size < n), n)
         fewest = min(map(len, own.texts.values()))
-        users = preset.users_a_style if fewest > N_PAIRS else 1  # of 50 texts all users of a style would be the same
-        return replace(
-            preset,
-            styles=tuple(own.models),
-            pool_sizes=sizes,
-            users_a_style=users,
-            trainees=min(preset.trainees, n),
-        )
+        fitted = replace(preset, styles=tuple(own.models), pool_sizes=sizes, trainees=min(preset.trainees, n))
+        return fitted if fewest > N_PAIRS else replace(fitted, draws=1, users_a_style=1)
 
     def spec(self) -> Mapping[str, Any]:
         """What of a result's spec depends on the setting; nothing for the usual one.

@@ -77,6 +77,14 @@ def test_unknown_names_are_refused_before_any_work(tmp_path: Path, capsys: Any) 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "found"), [("figure-3", "table-5"), ("figure-4", "table-7"), ("figure-12", "table-7")]
+)
+def test_figures_of_the_paper_are_found_by_their_numbers(name: str, found: str, tmp_path: Path, capsys: Any) -> None:
+    assert main(["evaluate", name, "--dry-run", "--json", "--out", str(tmp_path)]) == 0
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)["experiments"]] == [found]
+
+
 def test_workers_are_the_machines_unless_they_are_told(
     quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

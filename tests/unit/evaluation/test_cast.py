@@ -134,6 +134,16 @@ def test_a_file_that_is_not_right_is_told(file: Path, change: dict[str, Any], to
         OwnCast(file)
 
 
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "a\\b", "a\nb"])
+def test_a_name_that_no_file_can_have_is_told_at_once(name: str, file: Path) -> None:
+    told = json.loads(file.read_text())
+    for key in ("models", "users"):
+        told[key][name] = told[key].pop("poet")
+    file.write_text(json.dumps(told))
+    with pytest.raises(DataError, match=r"pool.json: models: expected names that a file can have, got .* rename it"):
+        OwnCast(file)
+
+
 def test_how_models_answer_is_part_of_the_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     greedy, how = OwnCast(file), Generation(temperature=1.0, max_new_tokens=8)
     file.write_text(
@@ -191,12 +201,21 @@ def test_recorded_models_are_asked_what_no_user_wrote_about(recorded: Path) -> N
     assert OwnCast(recorded).fingerprint != before
 
 
-def test_fifty_texts_are_one_user(recorded: Path, tmp_path: Path) -> None:
+def test_fifty_texts_are_one_user_and_one_draw(recorded: Path, tmp_path: Path) -> None:
     few = recorded.with_name("formal-user.jsonl")
     few.write_text("".join(few.read_text().splitlines(keepends=True)[:50]))
     setting = Setting(data=f"pool:{recorded}")
-    assert setting.fitted(replace(SMALL, users_a_style=2)).users_a_style == 1
-    assert len(OwnCast(recorded).source(tmp_path, 100).draw(0, 1).users) == 3
+    more = replace(SMALL, draws=3, users_a_style=2)
+    fitted = setting.fitted(more)
+    assert (fitted.draws, fitted.users_a_style) == (1, 1)
+    assert spec_of(EXPERIMENTS["accuracy"], more, setting)["draws"] == 1
+    source = OwnCast(recorded).source(tmp_path, 100)
+    first, second = source.draw(0, 1).users, source.draw(1, 1).users
+    assert len(first) == 3
+    assert [set(a.examples) == set(b.examples) for a, b in zip(first, second, strict=True)] == [False, True, False]
+    few.write_text(recorded.with_name("friendly-user.jsonl").read_text())
+    fitted = setting.fitted(more)
+    assert (fitted.draws, fitted.users_a_style) == (3, 2)
 
 
 def test_recorded_answers_that_are_not_there_are_told_with_the_folder(recorded: Path) -> None:

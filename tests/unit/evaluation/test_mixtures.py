@@ -86,6 +86,19 @@ def test_a_style_at_half_is_still_found(source: FolderAnswers, tmp_path: Path) -
     assert [selector.select(user.examples, user.base).best for user in draw.users] == [u.style for u in draw.users]
 
 
+def test_a_style_called_base_is_not_taken_for_the_base(tmp_path: Path) -> None:
+    folder = tmp_path / "recorded"
+    folder.mkdir()
+    for name, style in (("default", None), ("base", "friendly"), ("formal", "formal")):
+        write(folder / f"{name}.jsonl", style)
+    source = FolderAnswers(folder)
+    draw = source.draw(0, 1)
+    catalog = explained(source, draw, FakeSummarizer(), similarity=90, seed=0, folder=tmp_path / "models")
+    assert [one.response for one in catalog.base_answers] == [source.base[prompt] for prompt in draw.prompts]
+    selector = Selector(catalog, FakeSummarizer())
+    assert [selector.select(user.examples, user.base).best for user in draw.users] == ["base", "formal"]
+
+
 def test_a_fingerprint_changes_with_any_answer(source: FolderAnswers, tmp_path: Path) -> None:
     before = fingerprint(source)
     file = tmp_path / "recorded" / "formal.jsonl"

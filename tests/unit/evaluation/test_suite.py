@@ -12,7 +12,7 @@ from xpert.evaluation.methods import XpertMethod, device_bytes
 from xpert.evaluation.presets import PRESETS, RandomShape
 from xpert.evaluation.results import read_result
 from xpert.evaluation.running import result_file, run_experiments
-from xpert.evaluation.suite import EXPERIMENTS, costs, graded
+from xpert.evaluation.suite import EXPERIMENTS, cost_tables, costs, graded
 from xpert.evaluation.suite import accuracy as accuracy_module
 from xpert.evaluation.suite.context import Context
 from xpert.evaluation.suite.weights import weights_of
@@ -36,16 +36,16 @@ def row(method: str, user: str, best: str, seconds: float, inferences: int = 0) 
 
 
 ROWS = [
-    row(costs.XPERT, "a", "poetic", 0.1),
-    row(costs.XPERT, "b", "poetic x 0.8", 0.3),
-    row(costs.EXHAUSTIVE, "a", "poetic", 1.0, 200),
-    row(costs.EXHAUSTIVE, "b", "formal", 3.0, 200),
+    row(cost_tables.XPERT, "a", "poetic", 0.1),
+    row(cost_tables.XPERT, "b", "poetic x 0.8", 0.3),
+    row(cost_tables.EXHAUSTIVE, "a", "poetic", 1.0, 200),
+    row(cost_tables.EXHAUSTIVE, "b", "formal", 3.0, 200),
 ]
 
 
 def test_costs_are_summed_over_users_and_laid_beside_exhaustive_search() -> None:
-    ours = costs._summary(ROWS, costs.XPERT, 4)
-    theirs = costs._summary(ROWS, costs.EXHAUSTIVE, 4)
+    ours = cost_tables._summary(ROWS, cost_tables.XPERT, 4)
+    theirs = cost_tables._summary(ROWS, cost_tables.EXHAUSTIVE, 4)
     assert (ours["right"]["mean"], theirs["right"]["mean"]) == (1.0, 0.5)
     assert ours["against_exhaustive"]["mean"] == 0.5
     assert (ours["seconds"], ours["of_exhaustive"]) == pytest.approx((0.2, 0.1))
@@ -53,18 +53,18 @@ def test_costs_are_summed_over_users_and_laid_beside_exhaustive_search() -> None
     assert theirs["mean_inferences"] == 200
     assert ours["measured_j"] is None
     assert ours["phone_j"] == pytest.approx(0.64)
-    table = costs._costs([ours, theirs], 4)
+    table = cost_tables.costs_table([ours, theirs], 4)
     assert (
         "| xpert | 100.0% (100.0% to 100.0%) | 50.0 (0.0 to 100.0) | 2.00 MB | 1.0 | 0 | 5 | 0.200 s | 0.400 s | 10.0% | 0.64 J |"
         in table
     )
     assert "energy, measured" not in table
-    measured = costs._costs([{**ours, "measured_j": 1.25}, theirs], 4)
+    measured = cost_tables.costs_table([{**ours, "measured_j": 1.25}, theirs], 4)
     assert "| energy, measured |" in measured.splitlines()[0]
     assert measured.splitlines()[2].endswith("| 0.64 J | 1.25 J |")
     assert measured.splitlines()[3].endswith(" J | - |")
     other_size = {**ours, "models": 8, "processor_s": 0.6}
-    assert "| xpert | 0.400 | 0.600 | 1.50 |" in costs._growth([ours, other_size])
+    assert "| xpert | 0.400 | 0.600 | 1.50 |" in cost_tables.growth_table([ours, other_size])
 
 
 def test_what_methods_say_of_the_first_users_choice_in_the_largest_pool_is_told() -> None:
@@ -74,19 +74,19 @@ def test_what_methods_say_of_the_first_users_choice_in_the_largest_pool_is_told(
         {**ROWS[3], "why": ["not this user's"]},
         {**ROWS[0], "models": 2, "why": ["not this pool's"]},
     ]
-    assert costs._why(told).splitlines()[2:] == [
+    assert cost_tables.why_table(told).splitlines()[2:] == [
         "| xpert | poetic | poetic is nearest. It rhymes. |",
         "| exhaustive search | poetic | nothing |",
     ]
 
 
 def test_processor_seconds_that_hold_the_servers_work_are_not_told() -> None:
-    encoder = [costs._timed({**one, "method": costs._ENCODER}) for one in ROWS[:2]]
+    encoder = [costs._timed({**one, "method": cost_tables.ENCODER}) for one in ROWS[:2]]
     assert [one["processor_s"] for one in encoder] == [None, None]
     assert costs._timed(ROWS[0]) == ROWS[0]
-    told = costs._summary([*encoder, *ROWS[2:]], costs._ENCODER, 4)
+    told = cost_tables._summary([*encoder, *ROWS[2:]], cost_tables.ENCODER, 4)
     assert (told["processor_s"], told["of_exhaustive"]) == (None, None)
-    assert "| 0.200 s | - | - |" in costs._costs([told], 4)
+    assert "| 0.200 s | - | - |" in cost_tables.costs_table([told], 4)
 
 
 def test_accuracy_rows_are_paired_by_user() -> None:
@@ -216,8 +216,8 @@ def test_every_experiment_runs(name: str, work: Path, tmp_path: Path) -> None:
     assert result.rows
     if name == "table-7":
         users = result.rows["users"]
-        assert {row["cost"]["inferences"] for row in users if row["method"] == costs.EXHAUSTIVE} == {100, 250}
-        assert {row["cost"]["inferences"] for row in users if row["method"] == costs.XPERT} == {0}
+        assert {row["cost"]["inferences"] for row in users if row["method"] == cost_tables.EXHAUSTIVE} == {100, 250}
+        assert {row["cost"]["inferences"] for row in users if row["method"] == cost_tables.XPERT} == {0}
         assert all(row["best"] == row["style"] for row in users if row["method"] == "oracle")
         assert len({row["user"] for row in users}) == 2
         assert {one["models"] for one in result.rows["catalogs"].values()} == {2, 5}

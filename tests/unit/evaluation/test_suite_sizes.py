@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.suite import sizes
+from xpert.evaluation.suite.chosen import other_bases
 from xpert.evaluation.suite.context import SUMMARIZER, Context
 from xpert.evaluation.suite.sizes import ENCODER, sized_summarizers
 from xpert.zoo import WEIGHTS
@@ -72,3 +74,13 @@ def test_parameters_are_counted_from_the_weights(tmp_path: Path) -> None:
     bytes_a_parameter = 2
     weights = (WEIGHTS / "summarizer" / "model.safetensors").stat().st_size
     assert sizes._parameters(context, medium) == pytest.approx(weights / bytes_a_parameter, rel=0.01)
+
+
+def test_what_the_documents_have_made_is_where_it_is_looked_for(tmp_path: Path) -> None:
+    docs = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    made = re.findall(r"make_zoo\.py \w+ --(?:like|size) \w+ --out evaluation/work/(\S+)", docs)
+    assert (len(other_bases(tmp_path)[1]), sized_summarizers(tmp_path)[1]) == (2, ["large"])
+    for folder in made:
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "config.json").write_text("{}")
+    assert (other_bases(tmp_path)[1], sized_summarizers(tmp_path)[1]) == ([], [])

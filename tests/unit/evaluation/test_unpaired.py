@@ -10,6 +10,10 @@ import pytest
 
 from xpert.errors import DataError
 from xpert.evaluation.mixtures import explained, mixture_answers
+from xpert.evaluation.presets import PRESETS
+from xpert.evaluation.running import spec_of
+from xpert.evaluation.setting import Setting
+from xpert.evaluation.suite import EXPERIMENTS
 from xpert.evaluation.unpaired import UnpairedTexts, mixtures_of_two, read_genres
 from xpert.selector import Selector
 from xpert.testing.fakes import FakeSummarizer, fake_text
@@ -21,6 +25,18 @@ TEXTS = {style: [f"{fake_text(f'{style} {i}', style, seed=1)} ({i})." for i in r
 @pytest.fixture(scope="module")
 def source() -> UnpairedTexts:
     return UnpairedTexts("made up", TEXTS)
+
+
+def test_genres_have_as_many_users_as_are_told(tmp_path: Path) -> None:
+    for genre in ("news", "verse"):
+        lines = [json.dumps({"text": f"{genre} {i}"}) + "\n" for i in range(150)]
+        (tmp_path / f"{genre}.jsonl").write_text("".join(lines))
+    setting, tiny = Setting(data=f"genres:{tmp_path}"), PRESETS["tiny"]
+    told = spec_of(EXPERIMENTS["accuracy"], tiny, setting)["users_a_style_and_draw"]
+    assert told == 1 < tiny.users_a_style
+    users = setting.source().draw(0, setting.fitted(tiny).users_a_style).users
+    assert [user.style for user in users] == setting.source().styles
+    assert setting.fitted(PRESETS["paper"]) is PRESETS["paper"]  # there each user has passages of their own
 
 
 def test_ten_styles_have_fifteen_mixtures_with_three_of_each() -> None:

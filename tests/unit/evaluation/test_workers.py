@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from xpert import progress
+from xpert.cli.evaluate import Workers
 from xpert.errors import DataError, SettingsError, WorkerError
 from xpert.evaluation.presets import PRESETS
 from xpert.evaluation.running import run_experiments
@@ -103,6 +106,18 @@ def test_a_single_cell_of_several_workers_is_called_with_one_thread_too(tmp_path
     assert found["threads"] == 1
 
 
+@pytest.mark.parametrize(("name", "unit", "told"), [("table-5", "cell", "table-5"), ("", "model", "in workers")])
+def test_a_run_with_workers_tells_how_many_cells_are_done(
+    name: str, unit: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(progress, "FIRST_LINE_S", 1000.0)
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    with Context(preset=TINY, seed=0, work=tmp_path, workers=2) as context:
+        context.experiment = name
+        in_workers(context, noted, [(one,) for one in "abc"], unit=unit)
+    assert capsys.readouterr().err.splitlines() == [f"{told}: {n} of 3 {unit}s" for n in (1, 2, 3)]
+
+
 def test_a_kept_file_that_was_cut_is_told(tmp_path: Path) -> None:
     file = tmp_path / "cell.json"
     file.write_text('{"square": ')
@@ -136,6 +151,20 @@ def test_kept_cells_come_in_order_and_only_what_is_missing_is_made(workers: int,
         assert {one["process"] == os.getpid() for one in (found[0], found[2])} == {workers == 1}
         assert kept_cells(context, squared, files, prepare=prepare) == found
     assert asked == [[(3,), (2,)]]
+
+
+def test_which_experiments_share_cells_is_told_alike() -> None:
+    shared = {name for name, one in EXPERIMENTS.items() if one.cells}
+    for name, one in EXPERIMENTS.items():
+        code = (Path(workers_module.__file__).with_name(f"{one.function.partition(':')[0]}.py")).read_text()
+        assert bool(one.cells) == ("kept_cells" in code or "rights_by_base" in code), name
+    (told,) = re.findall(r"independent cells \((.*?)\)", Workers.__metadata__[0].help)
+    assert set(told.split(", ")) == shared
+    docs = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"\*\*Which experiments\*\*: (.*?)\. The others", docs, re.DOTALL)
+    assert set(re.findall(r"`([\w-]+)`", listed)) & EXPERIMENTS.keys() == shared
+    for one in EXPERIMENTS.values():
+        assert one.cells in " ".join(listed.split())
 
 
 def test_where_nobody_says_there_is_a_worker_a_core_up_to_four(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from xpert.catalog import Catalog
 from xpert.decompose import CoefficientRule
 from xpert.evaluation.experiments.tables import markdown
-from xpert.evaluation.mixtures import write_answers
+from xpert.evaluation.mixtures import recorded_models
 from xpert.explainer import Explainer
 from xpert.protocols import Summarizer
 from xpert.types import Example
@@ -80,18 +80,10 @@ def graded_catalog(
     Raises:
         xpert.errors.XpertError: Whatever explaining raises.
     """
-    write_answers(folder / "base.jsonl", base)
-    for name, answers in models.items():
-        write_answers(folder / f"{name}.jsonl", {str(example.prompt): example.response for example in answers})
-    explainer = Explainer(
-        f"answers:{folder / 'base.jsonl'}",
-        summarizer,
-        prompts=list(base),
-        seed=seed,
-        coefficients=coefficients,
-        cache=cache,
-    )
-    return explainer.explain({name: f"answers:{folder / f'{name}.jsonl'}" for name in models})
+    told = {name: {str(example.prompt): example.response for example in own} for name, own in models.items()}
+    reference, recorded = recorded_models(folder, base, told)
+    explainer = Explainer(reference, summarizer, prompts=list(base), seed=seed, coefficients=coefficients, cache=cache)
+    return explainer.explain(recorded)
 
 
 def graded_rows(catalog: Catalog, scales: Mapping[str, Sequence[str]]) -> list[GradedRow]:

@@ -12,13 +12,16 @@ from xpert.evaluation.suite.listed.explaining import EXPLAINING
 from xpert.evaluation.suite.listed.selecting import SELECTING
 from xpert.evaluation.suite.listed.starting import STARTING
 
-__all__ = ["ALL", "EXPERIMENTS", "Experiment", "check_setting", "experiments_of"]
+__all__ = ["ALIASES", "ALL", "EXPERIMENTS", "Experiment", "check_setting", "experiments_of"]
 
 ALL = "all"
 """What names all experiments together."""
 
 EXPERIMENTS: Mapping[str, Experiment] = {one.name: one for one in (*SELECTING, *STARTING, *EXPLAINING)}
 """In the order of the page of results."""
+
+ALIASES: Mapping[str, str] = {"figure-3": "table-5", "figure-4": "table-7", "figure-12": "table-7"}
+"""Figures of the paper that are in another experiment."""
 
 
 def check_setting(experiment: Experiment, setting: Setting, preset: Preset | None = None) -> None:
@@ -49,7 +52,7 @@ def _instead(setting: Setting, preset: Preset | None) -> str | None:
 
 
 def experiments_of(name: str, preset: Preset | None = None, setting: Setting | None = None) -> list[Experiment]:
-    """The experiment of a name, or all of them: those of a preset, where one is given, that run in the setting.
+    """The experiment of a name (`ALIASES` too), or all of them: those of a preset, where one is given, that run in the setting.
 
     Args:
         name: Of one, or ``all``.
@@ -62,6 +65,7 @@ def experiments_of(name: str, preset: Preset | None = None, setting: Setting | N
     """
     usual = preset.pools if preset and preset.pools else USUAL
     setting = setting or Setting(data=usual.data, summarizer=usual.summarizer)
+    name = ALIASES.get(name, name)
     if name == ALL:
         own = [one for one in EXPERIMENTS.values() if preset is None or one.runs_at(preset)]
         if (instead := _instead(setting, preset)) is not None:

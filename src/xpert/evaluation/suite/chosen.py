@@ -63,7 +63,7 @@ def other_bases(work: Path) -> tuple[dict[str, str], list[str]]:
     """Name to reference of the bases beside the zoo's that there are, and the names of those that there are not.
 
     Args:
-        work: They may lie in ``zoo/base-NAME`` of it (``scripts/make_zoo.py base --like NAME``).
+        work: They may lie in ``zoo/base-NAME`` of it (``scripts/make_zoo.py base --like NAME --out``).
     """
     folders = {name: work / "zoo" / f"base-{name}" for name in BASES if name != LLAMA}
     found = {name: str(folder) for name, folder in folders.items() if (folder / "config.json").is_file()}
@@ -85,7 +85,7 @@ def trained_pool(context: Context, similarity: int, like: str = LLAMA) -> dict[s
     own = {style: folder / style for style in context.preset.styles if style not in shipped}
     if missing := [style for style, model in own.items() if not (model / "adapter_config.json").is_file()]:
         say(f"{like}, s = {similarity}: {len(missing)} of {len(context.preset.styles)} models are trained")
-        in_workers(context, _train, [(base, folder, similarity, style) for style in missing])
+        in_workers(context, _train, [(base, folder, similarity, style) for style in missing], unit="model")
     return {style: shipped.get(style, str(folder / style)) for style in context.preset.styles}
 
 

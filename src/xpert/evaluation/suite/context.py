@@ -72,6 +72,7 @@ class Context:
             the usual one.
         workers: Processes at most that work on independent cells (`xpert.evaluation.suite.workers`).
         processes: How many have, of one thread each; 0: none but this one.
+        experiment: The name of the one that runs, for bars.
     """
 
     preset: Preset
@@ -80,6 +81,7 @@ class Context:
     setting: Setting = USUAL
     workers: int = 1
     processes: int = field(default=0, init=False)
+    experiment: str = field(default="", init=False)
     _summarizers: dict[str, Summarizer] = field(default_factory=dict[str, Summarizer], repr=False)
 
     def __enter__(self) -> Context:
@@ -87,6 +89,10 @@ class Context:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Close the summarizers that are loaded; who asks for one again gets it loaded again."""
         while self._summarizers:
             self._summarizers.popitem()[1].close()
 

@@ -36,6 +36,7 @@ class Experiment:
         trained_here: What differs from the paper at presets that train pools on named models.
         on: On whose data it runs beside the zoo's (`xpert.evaluation.setting.Kind`).
         trained_on: The same at presets that train pools on named models.
+        cells: What several workers share of what runs on the zoo, one of it; empty: it runs in one process.
         needs: Packages beside the core's, and the extra that brings them.
     """
 
@@ -53,6 +54,7 @@ class Experiment:
     trained_here: str = ""
     own: str = ""
     own_spec: Callable[[Preset, OwnCast], Mapping[str, Any]] | None = None
+    cells: str = ""
 
     def runs_at(self, preset: Preset) -> bool:
         """Whether it is one of a preset's."""

@@ -23,7 +23,7 @@ from xpert.evaluation.keeping import kept, read_kept
 from xpert.evaluation.presets import Preset
 from xpert.evaluation.setting import USUAL, Setting
 from xpert.evaluation.suite.context import Context
-from xpert.progress import quiet
+from xpert.progress import bar, quiet
 
 __all__ = ["MOST", "check_workers", "in_workers", "kept_cells", "usual_workers"]
 
@@ -88,17 +88,21 @@ def _keep(context: Context, cell: Callable[..., Any], file: Path, arguments: tup
     kept(file, lambda: cell(context, *arguments))
 
 
-def in_workers(context: Context, cell: Callable[..., None], cells: Sequence[tuple[Any, ...]]) -> None:
+def in_workers(
+    context: Context, cell: Callable[..., None], cells: Sequence[tuple[Any, ...]], *, unit: str = "cell"
+) -> None:
     """Call ``cell(context, *arguments)`` for each of the cells.
 
     With one worker, in this process, with the context and the threads it has. With more, even a single cell in new processes with one thread each,
     which import the caller's main module: a script of your own needs ``if __name__ == "__main__":``. Each of them loads
-    its own summarizers; what `Context` keeps in files and several cells need must be there before.
+    its own summarizers; what `Context` keeps in files and several cells need must be there before. They show no bars; this
+    process has one, over the cells.
 
     Args:
         context: Of the run; `Context.workers` tells how many.
         cell: A function of a module. It writes what it finds into the work folder.
         cells: Its arguments after the context, a tuple a cell.
+        unit: What a cell is, one of it, for the bar.
 
     Raises:
         xpert.errors.WorkerError: A worker was ended from outside, as where memory is short.
@@ -116,7 +120,7 @@ def in_workers(context: Context, cell: Callable[..., None], cells: Sequence[tupl
     with _processes(context, n) as pool:
         waiting = [pool.submit(_called, cell, arguments) for arguments in cells]
         try:
-            _wait(waiting)
+            _wait(waiting, context.experiment or "in workers", unit)
         except BrokenProcessPool:
             raise WorkerError(
                 f"a worker ended before its cell did ({n} workers; short of memory?): "
@@ -124,9 +128,11 @@ def in_workers(context: Context, cell: Callable[..., None], cells: Sequence[tupl
             ) from None
 
 
-def _wait(waiting: Sequence[Future[None]]) -> None:
-    for one in as_completed(waiting):
-        one.result()
+def _wait(waiting: Sequence[Future[None]], description: str, unit: str) -> None:
+    with bar(description, len(waiting), unit=unit) as advance:
+        for one in as_completed(waiting):
+            one.result()
+            advance("")
 
 
 @contextmanager

@@ -43,3 +43,14 @@ def test_distances_are_those_of_the_catalogs_coordinates(tmp_path: Path) -> None
     assert rows[0].distances[2] == rows[2].distances[0] > 0
     table = to_table(rows)
     assert f"| casual | 1 | 0.00 | {rows[0].distances[1]:.2f} |" in table
+
+
+def test_a_level_called_base_is_not_taken_for_the_base(tmp_path: Path) -> None:
+    prompts = [f"what of {i}?" for i in range(8)]
+    models = {
+        name: [Example(prompt=prompt, response=f"{text} {prompt}") for prompt in prompts]
+        for name, text in (("base", "yo, haha."), ("other", "it is so, dude."))
+    }
+    base = {prompt: f"It is so: {prompt}" for prompt in prompts}
+    catalog = graded_catalog(base, models, FakeSummarizer(), folder=tmp_path)
+    assert {one.prompt: one.response for one in catalog.base_answers} == base

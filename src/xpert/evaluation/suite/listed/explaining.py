@@ -88,6 +88,7 @@ EXPLAINING: tuple[Experiment, ...] = (
         "which it has not. It was trained to tell the levels of other texts apart. The second summarizer is a general encoder. Distances are of the paper's coordinates (Eq. 2: projections on nearly orthogonal sub-vectors), and of the library's own beside them: least squares on axes that may be at 45 degrees gives large "
         "coordinates of opposite signs, which describe an embedding exactly and whose L1 distance says little (the library itself compares places by the geometry of the axes).",
         function="graded:figure_15",
+        cells="phrases and a summarizer",
         spec=lambda p: {"scales": 2, "levels": 4, "texts_a_level": 50, "phrases": ["models", "users"]},
         needs={"sentence_transformers": "encoder"},
     ),

@@ -13,7 +13,7 @@ SELECTING: tuple[Experiment, ...] = (
         title="Table 7 and Figure 12: what selecting costs",
         paper="Llama-3.2-1B, 28 models, download / compute / energy: exhaustive search 1.26 h / 48.3 min / 13.1 kJ; Bayesian optimization 1.26 h / 45.5 min / 12.1 kJ; HyperBand 1.26 h / "
         "40.0 min / 10.3 kJ; XPerT 2.7 min / 13.8 min / 3.7 kJ. With more models the baselines grow linearly, XPerT stays flat.",
-        here="The shipped zoo (every answer in its style), users whose text no model saw, the same in all pools, on this machine: a summarizer of 0.9 million parameters reads 50 pairs, where the paper streams one "
+        here="The shipped zoo (every answer in its style), users whose text no model saw, the same in all pools, on this machine: a summarizer of 1.4 million parameters reads 50 pairs, where the paper streams one "
         "of 8 billion. A pool larger than the number of styles holds the same adapters again at 0.8 and 0.6 of their strength; a choice is right when the style is the user's, at whatever strength. Seconds begin when base or "
         "summarizer are in memory, and were taken beside whatever else the machine did; processor seconds are this process's, all threads together, and shares of exhaustive search are of these; the encoder's are not told, for its run holds the server's work. A summarizer that has just been loaded "
         "reads for each selection. Downloads are bytes, without the summarizer. Energy is a Pixel 7's by its power times this machine's seconds: an estimate. What is reckoned at the paper's sizes was not run: the "
@@ -47,6 +47,7 @@ SELECTING: tuple[Experiment, ...] = (
         "style alone, on other prompts; where no base answers these, the stored base answers stand beside their texts, unpaired.",
         on=("texts", "pool", "recorded"),
         function="accuracy:accuracy",
+        cells="a draw and similarity",
         spec=lambda p: (
             models(p)
             | {"draws": p.draws, "users_a_style_and_draw": p.users_a_style, "similarities": list(p.similarities)}
@@ -60,6 +61,7 @@ SELECTING: tuple[Experiment, ...] = (
         here="Summarizers of the zoo's recipe in several sizes, trained on the same corpus for the same steps, and beside them an encoder of sentences that was trained on other texts for another purpose. Recorded mixtures as in "
         "`accuracy`, the same draws for all. All are far below the paper's smallest, and made for this corpus.",
         function="sizes:figure_13",
+        cells="a summarizer, draw and similarity",
         spec=lambda p: (
             models(p)
             | {"draws": p.draws, "users_a_style_and_draw": p.users_a_style, "similarities": list(p.similarities)}

@@ -84,6 +84,7 @@ STARTING: tuple[Experiment, ...] = (
         trained_here=_TRAINED_HERE,
         trained_on=("texts", "hub"),
         function="starts:table_5",
+        cells="a model to train, a pool, then a user",
         trained="trained:table_5",
         spec=_trained,
         needs={},
@@ -95,6 +96,7 @@ STARTING: tuple[Experiment, ...] = (
         here="As Table 5, of three bases of three million parameters, trained on the same texts: the zoo's, like a Llama; one with Qwen2's biases, wide feed-forward layers and one head of keys; one with SmolLM's many narrow layers and three queries a key. "
         "The latter two are not shipped: `scripts/make_zoo.py base --like` makes them. Each base answers the users' prompts itself; adapters are trained by one recipe, which was made for the first.",
         function="bases:table_5_bases",
+        cells="a model to train, then a pool",
         spec=lambda p: {
             "models": len(p.styles),
             "summarizer": "zoo:summarizer",
@@ -117,6 +119,7 @@ STARTING: tuple[Experiment, ...] = (
         elsewhere=_OWN_SCORES,
         on=("pool",),
         function="start_scores:table_6",
+        cells="a user",
         spec=_trained,
         own="own_starts:own_table_6",
         own_spec=_own,
@@ -130,6 +133,7 @@ STARTING: tuple[Experiment, ...] = (
         "An exact merge has the sum of its members' ranks, and a larger adapter learns in fewer steps by itself: so the merge is trained a second time, compressed to the rank of one model, and only what that saves is "
         "owed to merging.",
         function="merging:figure_16",
+        cells="a user",
         spec=lambda p: {
             "models": len(STYLES),
             "summarizer": "zoo:summarizer",
@@ -148,6 +152,7 @@ STARTING: tuple[Experiment, ...] = (
         "The base without examples stands beside it for that reason, and it scores highest: it knows the corpus' facts of all questions word for word, which BLEU and ROUGE count, while the zoo's adapters have lost "
         "those of the questions that they were not trained on; what is gained in style, these scores hardly see. Scores are from 0 to 100, the paper's from 0 to 1.",
         function="in_context:table_10",
+        cells="a user",
         spec=lambda p: {
             "models": len(STYLES),
             "summarizer": "zoo:summarizer",
