@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xpert.errors import DataError, SettingsError
+from xpert.probing import check_names
 from xpert.references import describe
 
 __all__ = ["RECORDED", "identity_of", "read_pool", "reference_beside"]
