@@ -72,7 +72,7 @@ def load_examples(source: str | Path | Iterable[str | Example | Mapping[str, Any
 def load_answers(path: str | Path) -> list[Example]:
     """The answers of a recorded model: ``{"prompt", "response"}`` a line, optional ``"response2"``; or ``"image"``, ``"image2"``.
 
-    That images are there is checked; they are opened when they are needed.
+    That images are there is checked; they are opened when they are needed. An empty answer is one: a model may say nothing.
 
     Raises:
         xpert.errors.DataError: As `load_examples`; two lines answer one prompt, for then it is not known which counts; or texts
@@ -115,7 +115,7 @@ def _answer(row: Mapping[str, Any], number: str, where: str, folder: Path) -> st
     image, text = f"image{number}", f"response{number}"
     if row.get(image) is not None:
         return _image(row[image], image, where, folder, opened=False)
-    return _text(row.get(text), text, where)
+    return _text(row.get(text), text, where, may_be_empty=True)
 
 
 def load_prompts(path: str | Path) -> list[str]:
@@ -137,7 +137,7 @@ def load_prompts(path: str | Path) -> list[str]:
 
 
 def load_base_answers(path: str | Path, n: int) -> list[str]:
-    """The base model's answers to ``n`` examples of personal data, in their order: ``{"response"}``, ``{"image"}`` or a string a line.
+    """The base model's answers to ``n`` examples of personal data, in their order: ``{"response"}``, ``{"image"}`` or a string a line; an empty one is an answer.
 
     Raises:
         xpert.errors.DataError: As `load_examples`; or there are not ``n`` of them.
@@ -151,7 +151,7 @@ def load_base_answers(path: str | Path, n: int) -> list[str]:
                 answers.append(_image(row["image"], "image", where, Path(path).parent))
                 continue
             value = row.get("response")
-        answers.append(_text(value, "response", where))
+        answers.append(_text(value, "response", where, may_be_empty=True))
     if len(answers) != n:
         raise DataError(
             f"{path}: expected {n} base answers, one for each example and in their order, it has {len(answers)}"
@@ -248,12 +248,12 @@ def _chat(messages: Any, where: str) -> list[Example]:
     return examples
 
 
-def _text(value: Any, field: str, where: str) -> str:
+def _text(value: Any, field: str, where: str, *, may_be_empty: bool = False) -> str:
     if value is None:
         raise DataError(f"{where}: {field!r} is missing: expected a text")
     if not isinstance(value, str):
         raise DataError(f"{where}: expected {field!r} to be a text, it is a {type(value).__name__}")
-    if not value.strip():
+    if not value.strip() and not may_be_empty:
         raise DataError(f"{where}: {field!r} is empty: expected a text")
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise DataError(f"{where}: {field!r} holds half a surrogate pair, which is no character: repair the escape")

@@ -154,13 +154,19 @@ def test_answers(write: Any) -> None:
     ]
 
 
+def test_a_model_may_have_said_nothing(write: Any) -> None:
+    file = write({"prompt": "a", "response": "", "response2": ""}, {"prompt": "b", "response": "3"})
+    assert load_answers(file)[0] == Example(prompt="a", response="", response2="")
+    assert load_base_answers(write({"response": ""}, {"response": "yes"}), 2) == ["", "yes"]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ({"prompt": "a", "response": "other"}, "line 3: the same prompt as in .*, line 1: keep one answer"),
         ({"response": "r"}, "line 3: 'prompt' is missing"),
         ({"prompt": "c"}, "line 3: 'response' is missing"),
-        ({"prompt": "c", "response": "r", "response2": ""}, "line 3: 'response2' is empty"),
+        ({"prompt": "c", "response": "r", "response2": 3}, "line 3: expected 'response2' to be a text"),
     ],
 )
 def test_bad_answers(write: Any, line: Any, message: str) -> None:
