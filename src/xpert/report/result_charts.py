@@ -90,5 +90,8 @@ def line_chart(chart: LineChart, out: str | Path) -> Path:
     elif all(value >= 0 for line in chart.series for value in line.y):
         axes.set_ylim(bottom=0)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    if chart.names:
+        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    else:
+        axes.legend(frameon=False, fontsize=8)
     return save_png(figure, Path(out))
