@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import xpert
+from xpert.evaluation.cast import OwnCast
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXECUTE = """
@@ -47,6 +48,13 @@ def test_custom_summarizer(tmp_path: Path) -> None:
     assert words["bard"].startswith("archaic +")
     assert words["best"] == "bard"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_own_pool(tmp_path: Path) -> None:
+    said = _run(str(EXAMPLES / "own_pool.py"), "mine", cwd=tmp_path)
+    assert said == "mine/pool.json\n"
+    cast = OwnCast(tmp_path / "mine" / "pool.json")
+    assert (cast.name, len(cast.models), {len(own) for own in cast.texts.values()}) == ("mine", 3, {60})
 
 
 def test_quickstart_has_no_outputs_stored() -> None:

@@ -152,7 +152,7 @@ def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int, setting: Any) 
             one.title,
             "done" if there[one.name] else f"at {other.preset}, seed {other.seed}: another --out" if other else "to do",
             f"{minutes[one.name]:g}" if one.name in minutes else "",
-            ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in specs[one.name].items()),
+            ", ".join(f"{name.replace('_', ' ')} {listed(value)}" for name, value in specs[one.name].items()),
         )
         for one in chosen
         for other in [others.get(one.name)]
@@ -164,7 +164,9 @@ def _plan(chosen: Sequence[Any], size: Any, out: Path, seed: int, setting: Any) 
         if minutes
         else []
     )
-    return Outcome(document=document, view=lambda: [table(["name", "experiment", "", "minutes", "on"], rows), *told])
+    return Outcome(
+        document=document, view=lambda: [table(["name", "experiment", "state", "minutes", "on"], rows), *told]
+    )
 
 
 def _view(results: Sequence[Result], page: Path) -> list[RenderableType]:
@@ -173,3 +175,12 @@ def _view(results: Sequence[Result], page: Path) -> list[RenderableType]:
         for one in result.tables:
             parts += [f"{result.experiment}: {one.title}", f"{one.markdown}\n"]
     return [*parts, f"Written: {page}"]
+
+
+def listed(value: object) -> str:
+    """A value of a spec for people.
+
+    >>> listed([90, 50]), listed("zoo")
+    ('90/50', 'zoo')
+    """
+    return "/".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

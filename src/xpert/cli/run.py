@@ -57,7 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUR_FAULT
     except (KeyboardInterrupt, StoppedError, typer.Abort):
-        return _fail(INTERRUPTED, "interrupted: what existed before is as it was", debug=state.debug)
+        return _fail(
+            INTERRUPTED,
+            "interrupted: what existed before is as it was (explain, evaluate and train --resume go on where they were)",
+            debug=state.debug,
+        )
     except Exception as error:
         return _report(error, debug=state.debug)
     return outcome.exit_code

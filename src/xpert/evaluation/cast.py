@@ -139,6 +139,9 @@ class OwnCast:
         Raises:
             xpert.errors.DataError: Too few, or some without a prompt.
         """
+        for name, file in self._users.items():
+            if not file.is_file():
+                raise DataError(f"{self._file}: users: no file {file} of {name!r}: expected its user's texts")
         found = {name: load_examples(file) for name, file in self._users.items()}
         for name, own in found.items():
             bare = sum(not one.prompt for one in own)

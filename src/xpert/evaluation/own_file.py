@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from xpert.errors import DataError, SettingsError
+from xpert.errors import DataError, SettingsError, did_you_mean
 from xpert.probing import check_names
 from xpert.references import describe
 
@@ -61,10 +61,11 @@ def read_pool(file: Path) -> dict[str, Any]:
         raise DataError(f"{file}: expected an object with {', '.join(_KEYS[:3])}, got {type(told).__name__}")
     for key in told:
         if key not in _KEYS:
-            raise DataError(f"{file}: expected only {', '.join(_KEYS)}, got {key!r}")
+            raise DataError(f"{file}: expected only {', '.join(_KEYS)}, got {key!r}{did_you_mean(key, _KEYS)}")
     for key, kind in (("base", str), ("models", dict), ("users", dict)):
         if not isinstance(told.get(key), kind):
-            raise DataError(f"{file}: expected {key!r} as a JSON {'string' if kind is str else 'object'}")
+            came = "none" if key not in told else type(told[key]).__name__
+            raise DataError(f"{file}: expected {key!r} as a JSON {'string' if kind is str else 'object'}, got {came}")
     if len(told["models"]) < 2 or set(told["models"]) != set(told["users"]):
         raise DataError(
             f"{file}: expected two models or more and users of the same names, got models {', '.join(told['models']) or 'none'} "

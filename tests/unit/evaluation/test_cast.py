@@ -114,7 +114,10 @@ def test_all_means_what_runs_on_ones_own_models(file: Path) -> None:
         ({"base": 3}, "expected 'base' as a JSON string"),
         ({"models": {}}, "expected two models or more and users of the same names"),
         ({"users": {"tutor": "tutor.jsonl"}}, "users of the same names, got models tutor, poet, clerk and users tutor"),
-        ({"modles": {}}, "expected only base, models, users, prompts, generation, training, got 'modles'"),
+        (
+            {"modles": {}},
+            "expected only base, models, users, prompts, generation, training, got 'modles' .*did you mean 'models'",
+        ),
         ({"generation": {"seed": 3}}, "expected 'generation' as an object of max_new_tokens, temperature, top_p, got"),
         ({"generation": {"temperature": "hot"}}, "expected 'temperature' as a number from 0, got 'hot'"),
         ({"generation": {"temperature": float("nan")}}, "expected 'temperature' as a number from 0, got nan"),

@@ -102,7 +102,9 @@ def test_names() -> None:
         experiments_of("table-8", PRESETS["paper"])
     for name in ("hub", "hub:law,alpaca"):
         for asked, told in (("table-5", "table-5 cannot run"), ("all", "no experiment runs")):
-            with pytest.raises(SettingsError, match=rf"{told} on {name}: hub needs --preset paper, got tiny"):
+            with pytest.raises(
+                SettingsError, match=rf"{told} on {name}: hub needs --preset paper, at which table-5 runs, got tiny"
+            ):
                 experiments_of(asked, PRESETS["tiny"], Setting(data=name))
             assert experiments_of(asked, PRESETS["paper"], Setting(data=name)) == [EXPERIMENTS["table-5"]]
     for asked, told in (("table-5", "table-5 cannot run"), ("all", "no experiment runs")):

@@ -47,7 +47,7 @@ def _instead(setting: Setting, preset: Preset | None) -> str | None:
     if preset.pools:
         return f"the preset {preset.name} expects data hub, hub:NAME,NAME, FOLDER or genres:FOLDER"
     if setting.kind == "hub":
-        return f"hub needs --preset paper, got {preset.name}"
+        return f"hub needs --preset paper, at which table-5 runs, got {preset.name}"
     return f"no experiment of the preset {preset.name} runs on such data: leave data and summarizer out"
 
 
@@ -73,7 +73,8 @@ def experiments_of(name: str, preset: Preset | None = None, setting: Setting | N
         return [one for one in own if one.runs_on(setting, preset)]
     if name not in EXPERIMENTS:
         near = did_you_mean(name, [*EXPERIMENTS, ALL])
-        raise SettingsError(f"no experiment {name!r}: expected {ALL} or one of {', '.join(EXPERIMENTS)}{near}")
+        told = ", ".join([*EXPERIMENTS, *(f"{alias} (in {where})" for alias, where in ALIASES.items())])
+        raise SettingsError(f"no experiment {name!r}: expected {ALL} or one of {told}{near}")
     if preset is not None:
         EXPERIMENTS[name].check_preset(preset)
     check_setting(EXPERIMENTS[name], setting, preset)
