@@ -77,7 +77,7 @@ def own_table_6(context: Context) -> Findings:
     )
     scores = {_SCRATCH: score_texts(scratch, wrote), SELECTED: score_texts(selected, wrote)}
     less = score_difference(selected, scratch, wrote)
-    cells = [[start, *_three(scores[start]), *(_three(less) if start == SELECTED else "---")] for start in scores]
+    cells = [[start, *_three(scores[start]), *(_three(less) if start == SELECTED else ["-"] * 3)] for start in scores]
     return Findings(
         tables=[
             Table(
