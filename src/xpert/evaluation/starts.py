@@ -29,12 +29,14 @@ __all__ = [
     "StartsReport",
     "compare_starts",
     "first_at_most",
+    "interval_of",
     "reached",
 ]
 
 PATIENCE = (5, 0.005)
 SLACK = 1.01
 LARGEST_INTERVAL = 0.02
+MOST_STEPS = 1000
 
 
 class ComparingTrainer(DeviceTrainer, Protocol):
@@ -136,10 +138,9 @@ def compare_starts(
     """
     if not validation:
         raise DataError("no validation examples: expected at least one that no model involved has seen")
-    trainer = trainer or TorchTrainer(max_steps=1000)
-    most = trainer.max_steps or 1000
-    every = trainer.eval_every or max(1, int(most * LARGEST_INTERVAL))
-    common = replace(trainer, max_steps=most, eval_every=every)
+    trainer = trainer or TorchTrainer(max_steps=MOST_STEPS)
+    every = interval_of(trainer)
+    common = replace(trainer, max_steps=trainer.max_steps or MOST_STEPS, eval_every=every)
     out = Path(out)
 
     scratch = replace(common, patience=PATIENCE, target_loss=None).fit(
@@ -151,6 +152,15 @@ def compare_starts(
         selected, examples, validation=validation, out=out / name, resume=resume
     )
     return _report(scratch, chosen, target, every)
+
+
+def interval_of(trainer: ComparingTrainer) -> int:
+    """Steps between evaluations; the trainer's own, or 2% of the steps that it may train.
+
+    >>> interval_of(TorchTrainer(max_steps=400)), interval_of(TorchTrainer(eval_every=3))
+    (8, 3)
+    """
+    return trainer.eval_every or max(1, int((trainer.max_steps or MOST_STEPS) * LARGEST_INTERVAL))
 
 
 def first_at_most(curve: Sequence[tuple[int, float]], target: float) -> int | None:

@@ -78,6 +78,9 @@ def test_both_starts_of_every_user_and_nothing_twice(
         assert row["texts"] == 30
         if row["kind"] == SELECTED and row["steps_selected"] is not None:
             assert 0 <= row["texts_selected"] <= 30
+    assert "evaluated every step (" in found.tables[0].title
+    by_user = found.tables[-1].markdown
+    assert by_user.count("(at its start)") == sum(row["met_at_start"] for row in own["users"])
     assert [one["trainees"] for one in own["summaries"]] == [2, 2]
     assert found.charts[0].names == [row["style"] for row in own["users"] if row["kind"] == SELECTED]
     assert set(found.weights) == {"base", "3 models", "zoo:summarizer"}

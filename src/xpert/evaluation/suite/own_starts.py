@@ -17,9 +17,9 @@ from xpert.evaluation.experiments.tables import interval, markdown, percent, poi
 from xpert.evaluation.keeping import kept, mark_of
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
-from xpert.evaluation.starts import StartsReport
+from xpert.evaluation.starts import LARGEST_INTERVAL, StartsReport, interval_of
 from xpert.evaluation.suite.context import Context, Findings
-from xpert.evaluation.suite.start_tables import OTHER, PHONE, SELECTED, figures_told, saved, share_told
+from xpert.evaluation.suite.start_tables import OTHER, PHONE, SELECTED, figures_told, saved, share_told, steps_told
 from xpert.evaluation.suite.trainings import Trainings, against_another, figures_of, summary_of
 from xpert.evaluation.suite.workers import kept_cells
 from xpert.explainer import Explainer
@@ -29,7 +29,7 @@ from xpert.references import kind_of
 from xpert.selector import Selector
 from xpert.trainers.torch import TorchTrainer
 
-__all__ = ["own_table_5", "own_table_6"]
+__all__ = ["coarse", "own_table_5", "own_table_6"]
 
 _SCRATCH = "the base"
 _SCORES = {"BLEU": "bleu", "ROUGE-1": "rouge_1", "ROUGE-L": "rouge_l"}
@@ -43,10 +43,13 @@ def own_table_5(context: Context) -> Findings:
         {"kind": kind, **summary_of([row for row in rows if row["kind"] == kind], kind)} for kind in (SELECTED, OTHER)
     ]
     against = against_another(rows)
+    every = interval_of(_trainings(context, users[0]).trainer)
+    if hint := coarse(every, rows):
+        say(hint)
     return Findings(
         tables=[
             Table(
-                title="Fine-tuning to the loss of scratch (means over the users who got there, of the base over all; 95% intervals)",
+                title=f"Fine-tuning to the loss of scratch, evaluated every {'step' if every == 1 else f'{every} steps'} (means over the users who got there, of the base over all; 95% intervals)",
                 markdown=_costs(rows, summaries),
             ),
             Table(
@@ -215,6 +218,23 @@ def _said_by(context: Context, model: Path, start: str, prompts: Sequence[str]) 
         return list(prober.answer(str(model), prompts, replace(cast.generation, seed=context.seed)))
 
 
+def coarse(every: int, rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """What to do where steps are counted too coarsely to tell what is saved; None where they are not.
+
+    >>> coarse(8, [{"steps_base": 400}]), coarse(1, [{"steps_base": 3}])
+    (None, None)
+    >>> coarse(8, [{"steps_base": 8}])[:65]
+    'models are evaluated every 8 steps, and scratch needs as few as 8'
+    """
+    fewest = min(row["steps_base"] for row in rows)
+    if every == 1 or every <= LARGEST_INTERVAL * fewest:
+        return None
+    return (
+        f"models are evaluated every {every} steps, and scratch needs as few as {fewest}: a start that is there at once counts as {every}. "
+        "Evaluate more often ('training': {'eval_every': 1} in the pool's file), or train more slowly (its 'lr')"
+    )
+
+
 def _costs(rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]]) -> str:
     header = ["start", "right model", "got there", "at its start", "steps", "FT-time", "steps saved", "FT-time saved"]
     header += [f"energy, {PHONE} (estimated)", "data saved"]
@@ -236,7 +256,7 @@ def _by_user(rows: Sequence[Mapping[str, Any]]) -> str:
             row["style"],
             f"{row['start']} ({row['kind']})",
             f"{row['steps_base']}{' (cut short)' if row['scratch_stopped_by'] == 'max_steps' else ''}",
-            "-" if row["steps_selected"] is None else row["steps_selected"],
+            steps_told(row),
             "-" if row["steps_selected"] is None else percent(saved(row, "steps")),
             "-" if row["texts_selected"] is None else f"{row['texts_selected']} of {row['texts']}",
         ]

@@ -22,6 +22,7 @@ __all__ = [
     "saved",
     "saved_chart",
     "share_told",
+    "steps_told",
     "users_table",
 ]
 
@@ -130,7 +131,7 @@ def users_table(rows: Sequence[Mapping[str, Any]]) -> str:
             row["similarity"],
             row["start"],
             row["steps_base"],
-            f"{row['steps_selected']} (at its start)" if row["met_at_start"] else _or_dash(row["steps_selected"]),
+            steps_told(row),
             "-" if row["steps_selected"] is None else percent(saved(row, "steps")),
             _or_dash(row["texts_selected"]),
         ]
@@ -148,6 +149,11 @@ def users_table(rows: Sequence[Mapping[str, Any]]) -> str:
         f"texts needed of {texts}",
     ]
     return markdown(header, cells)
+
+
+def steps_told(row: Mapping[str, Any]) -> object:
+    """Of a start: up to the target, and whether it met it before its first step; a dash if it never did."""
+    return f"{row['steps_selected']} (at its start)" if row["met_at_start"] else _or_dash(row["steps_selected"])
 
 
 def _or_dash(value: object) -> object:
