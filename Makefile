@@ -64,7 +64,7 @@ bench: $(BIN)/.dev  ## recorded real text through the encoder (needs XPERT_REAL_
 bench-real-text: $(BIN)/.dev  ## real text, models trained on it, both summarizers: about 30 minutes (needs XPERT_REAL_TEXT)
 	$(BIN)/python benchmarks/real_text/run.py
 
-results: $(BIN)/.dev  ## the paper's experiments at the smallest size, into out/results: about an hour; a second run goes on
+results: $(BIN)/.dev  ## the paper's experiments at the smallest size, into out/results: 30 to 60 minutes; a second run goes on
 	$(BIN)/xpert evaluate all --preset tiny --out out/results --work out/evaluation
 
 clean:
