@@ -216,7 +216,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("out/real_text"), help="folder of models, catalogs and logs")
     parser.add_argument("--quick", action="store_true", help="few steps and short answers; result.json is left alone")
     given = parser.parse_args()
-    settings = Settings(base_steps=30, style_steps=10, max_length=128, max_new_tokens=32) if given.quick else Settings()
+    settings = Settings(base_steps=30, style_steps=10, max_new_tokens=32) if given.quick else Settings()
     work = given.work.resolve() / ("quick" if given.quick else "full")
     seconds = 0.0
     try:
