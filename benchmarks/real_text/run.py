@@ -28,6 +28,7 @@ from users import styles
 from xpert import Catalog, XpertError, load_examples
 from xpert.errors import DataError
 from xpert.progress import say
+from xpert.telling import kinds_told
 from xpert.tensors.files import write_text
 from xpert.trainers.hardware import has_fast_bf16
 
@@ -170,7 +171,7 @@ def _select(name: str, data: Path, work: Path, answers: Job, catalog: Job) -> Jo
 
 def words_of(catalog: Catalog) -> dict[str, Any]:
     """Per model its strongest words, every measured quantity, and what the axes leave."""
-    kinds = {axis.word: axis.kind for axis in catalog.basis.axes}
+    kinds = kinds_told(catalog.basis)
     told = {}
     for name in catalog:
         explanation = catalog[name]

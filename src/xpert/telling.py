@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from xpert.basis import FIRST, SubvectorBasis
 from xpert.types import Array
 
-__all__ = ["CLEARLY", "POLES", "SAYS", "adjectives", "by_axis", "told"]
+__all__ = ["CLEARLY", "POLES", "SAYS", "adjectives", "by_axis", "kinds_told", "told"]
 
 POLES: Mapping[str, tuple[str, str]] = {"longer": ("lengthy", "brief")}
 """A measured quantity that has an adjective in either direction: what more of it is called, and what less of it is."""
@@ -55,6 +55,17 @@ def told(basis: SubvectorBasis, coordinates: Array, said: Sequence[str] = ()) ->
         is_said = any(z[j] > 0 and basis.axes[j].word in SAYS[pole] for j in first)
         order.insert(min(len(first), FIRST if is_said else FIRST - 1), i)
     return tuple((i, names[i], values[i]) for i in order)
+
+
+def kinds_told(basis: SubvectorBasis) -> dict[str, str]:
+    """Every word that an explanation may tell an axis by, to the axis's kind: ``word``, ``measured`` or ``unnamed``.
+
+    Args:
+        basis: The axes.
+    """
+    kinds: dict[str, str] = {axis.word: axis.kind for axis in basis.axes}
+    poles = {pole: kinds[word] for word, both in POLES.items() if word in kinds for pole in both}
+    return poles | kinds
 
 
 def adjectives(basis: SubvectorBasis, coordinates: ArrayLike, at_least: float = 0.0) -> dict[int, str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpert.basis import SubvectorBasis
-from xpert.telling import CLEARLY, POLES, SAYS, by_axis, told
+from xpert.telling import CLEARLY, POLES, SAYS, by_axis, kinds_told, told
 from xpert.types import Array, Axis
 
 
@@ -85,3 +85,19 @@ def test_every_pole_is_a_word_that_says_so_and_no_word_says_both() -> None:
     assert all(pole in SAYS[pole] for pole in SAYS)
     assert not SAYS["lengthy"] & SAYS["brief"]
     assert math.log(1.2) < CLEARLY < math.log(1.3)
+
+
+def test_every_word_that_is_told_has_a_kind() -> None:
+    basis = basis_of(*FOUR)
+    kinds = kinds_told(basis)
+    assert kinds["lengthy"] == kinds["brief"] == kinds["longer"] == "measured"
+    assert (kinds["poetic"], kinds["unnamed-1"]) == ("word", "unnamed")
+    for length in (-1, 0, 1):
+        assert {word for _, word, _ in told(basis, z(4, 3, 2, 0.1, length, 0.5, 0))} <= kinds.keys()
+
+
+def test_an_axis_keeps_the_kind_of_its_name() -> None:
+    assert kinds_told(basis_of("brief", "poetic"))["brief"] == "word"
+    assert "brief" not in kinds_told(
+        SubvectorBasis(axes=(Axis(word="x"),), vectors=np.eye(1, 2, dtype=np.float32), null=np.zeros(2, np.float32))
+    )

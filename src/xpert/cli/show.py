@@ -74,11 +74,10 @@ def _all(catalog: Catalog) -> list[RenderableType]:
 
 
 def _one(catalog: Catalog, name: str, *, every: bool) -> list[RenderableType]:
-    from xpert.telling import POLES
+    from xpert.telling import kinds_told
 
     explanation, card = catalog[name], catalog.card(name)
-    kinds = {axis.word: axis.kind for axis in catalog.basis.axes}
-    kinds |= {pole: "measured" for word, poles in POLES.items() if word in kinds for pole in poles if pole not in kinds}
+    kinds = kinds_told(catalog.basis)
     axes = [(word, value, error) for (word, value), error in zip(explanation.words, explanation.stderr, strict=True)]
     listed = [axis for axis in axes if every or kinds[axis[0]] != "unnamed" or told_from_zero(axis[1], axis[2])]
     listed.sort(key=lambda axis: (_KINDS.index(kinds[axis[0]]), -abs(axis[1])))
