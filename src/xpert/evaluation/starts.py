@@ -155,7 +155,7 @@ def compare_starts(
 
 
 def interval_of(trainer: ComparingTrainer) -> int:
-    """Steps between evaluations; the trainer's own, or 2% of the steps that it may train.
+    """Steps between evaluations: the trainer's own, or 2% of the steps that it may train.
 
     >>> interval_of(TorchTrainer(max_steps=400)), interval_of(TorchTrainer(eval_every=3))
     (8, 3)

@@ -17,7 +17,7 @@ from xpert.evaluation.experiments.tables import interval, markdown, percent, poi
 from xpert.evaluation.keeping import kept, mark_of
 from xpert.evaluation.results import Chart, Series, Table
 from xpert.evaluation.scores import Scores, score_difference, score_texts
-from xpert.evaluation.starts import LARGEST_INTERVAL, StartsReport, interval_of
+from xpert.evaluation.starts import StartsReport, interval_of
 from xpert.evaluation.suite.context import Context, Findings
 from xpert.evaluation.suite.start_tables import OTHER, PHONE, SELECTED, figures_told, saved, share_told, steps_told
 from xpert.evaluation.suite.trainings import Trainings, against_another, figures_of, summary_of
@@ -32,6 +32,8 @@ from xpert.trainers.torch import TorchTrainer
 __all__ = ["coarse", "own_table_5", "own_table_6"]
 
 _SCRATCH = "the base"
+_COARSE = 0.1
+"""Of scratch's steps: beyond such an interval a start that is there at once would be told to save less than nine tenths."""
 _SCORES = {"BLEU": "bleu", "ROUGE-1": "rouge_1", "ROUGE-L": "rouge_l"}
 
 
@@ -223,11 +225,15 @@ def coarse(every: int, rows: Sequence[Mapping[str, Any]]) -> str | None:
 
     >>> coarse(8, [{"steps_base": 400}]), coarse(1, [{"steps_base": 3}])
     (None, None)
-    >>> coarse(8, [{"steps_base": 8}])[:65]
+    >>> coarse(8, [{"steps_base": 400}, {"steps_base": 8}]).partition(":")[0]
     'models are evaluated every 8 steps, and scratch needs as few as 8'
+
+    Args:
+        every: Steps between evaluations.
+        rows: Of the users (`xpert.evaluation.suite.trainings.figures_of`).
     """
     fewest = min(row["steps_base"] for row in rows)
-    if every == 1 or every <= LARGEST_INTERVAL * fewest:
+    if every == 1 or every <= _COARSE * fewest:
         return None
     return (
         f"models are evaluated every {every} steps, and scratch needs as few as {fewest}: a start that is there at once counts as {every}. "

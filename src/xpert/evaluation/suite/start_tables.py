@@ -152,7 +152,11 @@ def users_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def steps_told(row: Mapping[str, Any]) -> object:
-    """Of a start: up to the target, and whether it met it before its first step; a dash if it never did."""
+    """Of a start: up to the target, and whether it met it before its first step; a dash if it never did.
+
+    >>> [steps_told({"steps_selected": n, "met_at_start": met}) for n, met in ((8, True), (8, False), (None, False))]
+    ['8 (at its start)', 8, '-']
+    """
     return f"{row['steps_selected']} (at its start)" if row["met_at_start"] else _or_dash(row["steps_selected"])
 
 
