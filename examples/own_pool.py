@@ -9,8 +9,8 @@ Replace the references by your own, and the texts by what your users wrote and n
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 from xpert.zoo.corpus import STYLES, examples
@@ -20,7 +20,9 @@ N_TEXTS = 60
 
 
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out/own_pool")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("out/own_pool"))
+    folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     for name in MODELS:
         texts = examples(STYLES[name], side="users", n=N_TEXTS, seed=3)
